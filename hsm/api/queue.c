@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "hsm/api/client.h"
+#include "hsm/api/queue.h"
+
+enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+
+int queue_init(struct queue *queue, uint32_t arena_len)
+{
+	size_t len = RING_ARENA_OFFSET + (size_t)arena_len;
+	int ret;
+
+	memset(queue, 0, sizeof(*queue));
+	queue->memfd = -1;
+	if (!arena_len || arena_len % PAGE_BYTES || arena_len > RING_ARENA_MAX)
+		return -EINVAL;
+	queue->memfd = memfd_create("hsmfs-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (queue->memfd < 0)
+		return -errno;
+	if (ftruncate(queue->memfd, (off_t)len) ||
+	    fcntl(queue->memfd, F_ADD_SEALS, SEALS)) {
+		ret = -errno;
+		goto out;
+	}
+	queue->shared =
+		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, queue->memfd, 0);
+	if (queue->shared == MAP_FAILED) {
+		ret = -errno;
+		queue->shared = NULL;
+		goto out;
+	}
+	/* The arena passes plaintext: keep it out of core dumps. */
+	madvise(queue->shared, len, MADV_DONTDUMP);
+	queue->arena = (uint8_t *)queue->shared + RING_ARENA_OFFSET;
+	queue->arena_len = arena_len;
+	return 0;
+out:
+	queue_fini(queue);
+	return ret;
+}
+
+void queue_fini(struct queue *queue)
+{
+	if (queue->shared)
+		munmap(queue->shared, RING_ARENA_OFFSET + (size_t)queue->arena_len);
+	if (queue->memfd >= 0)
+		close(queue->memfd);
+	queue->shared = NULL;
+	queue->memfd = -1;
+}
+
+static void adopt_handle(struct queue *queue, const uint8_t handle[WIRE_HANDLE_BYTES],
+			 uint64_t generation)
+{
+	memcpy(queue->handle, handle, WIRE_HANDLE_BYTES);
+	queue->generation = generation;
+}
+
+int queue_attach(struct queue *queue, struct hsm_client *hsm)
+{
+	struct wire_handle reply;
+	int ret;
+
+	memset(queue->shared, 0, sizeof(*queue->shared));
+	queue->sq_tail = queue->sq_published = queue->cq_head = queue->in_flight = 0;
+	ret = hsm_queue(hsm, queue->memfd, queue->arena_len, &reply);
+	if (ret)
+		return ret;
+	queue->id = reply.queue;
+	adopt_handle(queue, reply.handle, reply.generation);
+	return 0;
+}
+
+int queue_submit(struct queue *queue, const struct ring_sqe *sqe)
+{
+	struct ring_sqe *slot = &queue->shared->sq[queue->sq_tail % RING_ENTRIES];
+
+	if (queue->in_flight >= RING_ENTRIES)
+		return -EBUSY;
+	*slot = *sqe;
+	memcpy(slot->handle, queue->handle, WIRE_HANDLE_BYTES);
+	slot->generation = queue->generation;
+	queue->sq_tail++;
+	queue->in_flight++;
+	return 0;
+}
+
+void queue_flush(struct queue *queue)
+{
+	if (queue->sq_published == queue->sq_tail)
+		return;
+	queue->sq_published = queue->sq_tail;
+	ring_publish(&queue->shared->sq_tail, queue->sq_tail, &queue->shared->hsm_sleeps);
+}
+
+bool queue_reap(struct queue *queue, struct ring_cqe *cqe)
+{
+	if (!queue->in_flight ||
+	    __atomic_load_n(&queue->shared->cq_tail, __ATOMIC_ACQUIRE) == queue->cq_head)
+		return false;
+	*cqe = queue->shared->cq[queue->cq_head % RING_ENTRIES];
+	queue->cq_head++;
+	queue->in_flight--;
+	if (cqe->generation > queue->generation)
+		adopt_handle(queue, cqe->handle, cqe->generation);
+	return true;
+}
+
+void queue_wait(struct queue *queue, unsigned timeout_ms)
+{
+	ring_wait(&queue->spin, &queue->shared->cq_tail, &queue->shared->client_sleeps,
+		  queue->cq_head, timeout_ms);
+}
+
+int queue_renew(struct queue *queue, struct hsm_client *hsm)
+{
+	struct wire_handle reply;
+	int ret = hsm_renew(hsm, queue->id, &reply);
+
+	if (!ret)
+		adopt_handle(queue, reply.handle, reply.generation);
+	return ret;
+}

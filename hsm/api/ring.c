@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hsm/api/ring.h"
+
+enum {
+	SPIN_MIN_NS = 2000,
+	SPIN_MAX_NS = 150000, /* a sleep and wake across cores costs 30-60 us */
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* Shared between processes, so not the _PRIVATE futex operations. */
+static void futex_wait(uint32_t *word, uint32_t value, unsigned timeout_ms)
+{
+	struct timespec ts = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
+
+	syscall(SYS_futex, word, FUTEX_WAIT, value, &ts, NULL, 0);
+}
+
+void ring_wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/*
+ * Yielding rather than pausing: on few cores the spinner must not keep the application,
+ * or the peer itself, from running.
+ */
+static bool spin_until_changed(const uint32_t *word, uint32_t seen, uint64_t until)
+{
+	do {
+		if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen)
+			return true;
+		sched_yield();
+	} while (now_ns() < until);
+	return false;
+}
+
+static void spin_learn(struct ring_spin *spin, uint64_t waited_ns)
+{
+	if (waited_ns < SPIN_MAX_NS)
+		spin->budget_ns = (uint32_t)(waited_ns * 2 < SPIN_MAX_NS ? waited_ns * 2
+									 : SPIN_MAX_NS);
+	else
+		spin->budget_ns /= 2;
+	if (spin->budget_ns < SPIN_MIN_NS)
+		spin->budget_ns = SPIN_MIN_NS;
+}
+
+uint32_t ring_wait(struct ring_spin *spin, uint32_t *word, uint32_t *sleeps,
+		   uint32_t seen, unsigned timeout_ms)
+{
+	uint64_t start;
+
+	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen)
+		return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+	start = now_ns();
+	if (spin_until_changed(word, seen, start + spin->budget_ns)) {
+		/* keep looking for a while longer than this one took */
+		if (spin->budget_ns < SPIN_MAX_NS)
+			spin->budget_ns += spin->budget_ns / 8;
+		return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+	}
+	__atomic_store_n(sleeps, 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) == seen)
+		futex_wait(word, seen, timeout_ms);
+	__atomic_store_n(sleeps, 0, __ATOMIC_RELAXED);
+	spin_learn(spin, now_ns() - start);
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+void ring_publish(uint32_t *word, uint32_t value, uint32_t *peer_sleeps)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(peer_sleeps, __ATOMIC_RELAXED))
+		ring_wake(word);
+}
