@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hsm/token/tpm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tss2/tss2_tctildr.h>
+
+#include "hsm/token/libtpms_tcti.h"
+
+#define CONF_PREFIX "tcti="
+
+uint32_t tpm_code(TSS2_RC rc)
+{
+	TSS2_RC layer = rc & TSS2_RC_LAYER_MASK;
+
+	if (layer != TSS2_TPM_RC_LAYER && layer != TSS2_RESMGR_TPM_RC_LAYER)
+		return 0;
+	rc &= ~TSS2_RC_LAYER_MASK;
+	/* Part 2, 6.6.2: format-one codes are six bits; the rest says which argument. */
+	return rc & TPM2_RC_FMT1 ? rc & (TPM2_RC_FMT1 | 0x3f) : rc;
+}
+
+int tpm_errno(TSS2_RC rc)
+{
+	TSS2_RC layer = rc & TSS2_RC_LAYER_MASK;
+
+	if (rc == TSS2_RC_SUCCESS)
+		return 0;
+	if (layer == TSS2_TCTI_RC_LAYER || layer == TSS2_RESMGR_RC_LAYER)
+		return -ENODEV;
+	/* Calls are serialised: ESYS says so only after the transport failed under it. */
+	if (rc == TSS2_ESYS_RC_BAD_SEQUENCE)
+		return -ENODEV;
+	return rc == TSS2_ESYS_RC_MEMORY ? -ENOMEM : -EIO;
+}
+
+/*
+ * The transport's name becomes that of a library to load: letters, digits, '-' and '_'
+ * keep it to those in the library path.
+ */
+static int parse_conf(const char *conf, char kind[TOKEN_KIND_MAX], const char **tcti)
+{
+	size_t len;
+
+	if (strncmp(conf, CONF_PREFIX, strlen(CONF_PREFIX)) != 0)
+		return -EINVAL;
+	conf += strlen(CONF_PREFIX);
+	len = strspn(conf, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+	if (len == 0 || len >= TOKEN_KIND_MAX || (conf[len] != '\0' && conf[len] != ':'))
+		return -EINVAL;
+	memcpy(kind, conf, len);
+	kind[len] = '\0';
+	if (strcmp(kind, "libtpms") == 0 && conf[len] != '\0')
+		return -EINVAL;
+	*tcti = conf;
+	return 0;
+}
+
+static int open_transport(struct token *token, const char *tcti, const char *state_dir,
+			  char *why, size_t why_len)
+{
+	TSS2_RC rc;
+
+	token->embedded = strcmp(token->kind, "libtpms") == 0;
+	if (token->embedded)
+		return libtpms_tcti_open(state_dir, &token->tcti, why, why_len);
+	rc = Tss2_TctiLdr_Initialize(tcti, &token->tcti);
+	if (rc == TSS2_RC_SUCCESS)
+		return 0;
+	snprintf(why, why_len, "cannot reach a TPM through \"%s\" (code 0x%x)", tcti, rc);
+	return -ENODEV;
+}
+
+static int start(struct token *token, char *why, size_t why_len)
+{
+	TSS2_RC rc = Esys_Initialize(&token->esys, token->tcti, NULL);
+
+	if (rc == TSS2_RC_SUCCESS)
+		rc = Esys_Startup(token->esys, TPM2_SU_CLEAR);
+	/* Firmware, the kernel or whoever used it before has started it. */
+	if (tpm_code(rc) == TPM2_RC_INITIALIZE)
+		rc = TSS2_RC_SUCCESS;
+	if (rc != TSS2_RC_SUCCESS)
+		snprintf(why, why_len, "the TPM does not start (code 0x%x)", rc);
+	return rc == TSS2_ESYS_RC_MEMORY ? -ENOMEM : rc != TSS2_RC_SUCCESS ? -ENODEV : 0;
+}
+
+int token_open(const char *conf, const char *state_dir, struct token **out, char *why,
+	       size_t why_len)
+{
+	struct token *token = calloc(1, sizeof(*token));
+	const char *tcti;
+	bool emulator;
+	int ret;
+
+	if (!token) {
+		snprintf(why, why_len, "out of memory");
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&token->lock, NULL);
+	token->srk = ESYS_TR_NONE;
+	ret = parse_conf(conf, token->kind, &tcti);
+	if (ret < 0) {
+		snprintf(why, why_len, "\"%s\" does not name a TPM", conf);
+		goto out;
+	}
+	/* tss2 prints every refusal of the TPM to stderr, a mistyped passphrase too. */
+	setenv("TSS2_LOG", "all+NONE", 0);
+	ret = open_transport(token, tcti, state_dir, why, why_len);
+	if (ret < 0)
+		goto out;
+	ret = start(token, why, why_len);
+	if (ret < 0)
+		goto out;
+	emulator = token->embedded || strcmp(token->kind, "swtpm") == 0;
+	ret = tpm_srk_open(token, emulator, why, why_len);
+out:
+	if (ret < 0) {
+		token_close(token);
+		return ret;
+	}
+	*out = token;
+	return 0;
+}
+
+void token_close(struct token *token)
+{
+	if (!token)
+		return;
+	if (token->esys) {
+		if (token->srk != ESYS_TR_NONE)
+			Esys_TR_Close(token->esys, &token->srk);
+		/* An unannounced power-off counts as a failed try. Nothing else can be
+		 * done about a TPM that does not take the announcement. */
+		Esys_Shutdown(token->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+			      TPM2_SU_CLEAR);
+		Esys_Finalize(&token->esys);
+	}
+	if (token->embedded)
+		libtpms_tcti_close(token->tcti);
+	else
+		Tss2_TctiLdr_Finalize(&token->tcti);
+	pthread_mutex_destroy(&token->lock);
+	free(token);
+}
+
+const uint8_t *token_name(const struct token *token)
+{
+	return token->name;
+}
+
+const char *token_kind(const struct token *token)
+{
+	return token->kind;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the TPM 2.0 token: what tpm.c, tpm_srk.c and tpm_seal.c share. */
+#ifndef HSM_TOKEN_TPM_H
+#define HSM_TOKEN_TPM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tss2/tss2_esys.h>
+
+#include "hsm/token/token.h"
+
+enum { TOKEN_KIND_MAX = 32 };
+
+struct token {
+	pthread_mutex_t lock; /* one command at a time; covers @esys */
+	ESYS_CONTEXT *esys;
+	TSS2_TCTI_CONTEXT *tcti;
+	ESYS_TR srk;
+	bool embedded; /* @tcti is libtpms_tcti.h's */
+	char kind[TOKEN_KIND_MAX];
+	uint8_t name[KEYSLOT_TPM_NAME_BYTES];
+};
+
+/*
+ * The TPM's response code in @rc without parameter, session or handle number, or 0 when
+ * @rc did not come from the TPM but from a layer above it.
+ */
+uint32_t tpm_code(TSS2_RC rc);
+
+/* 0, -ENODEV (the TPM does not answer), -ENOMEM or -EIO. */
+int tpm_errno(TSS2_RC rc);
+
+/*
+ * Finds the storage root key or makes it, and with it fills @token's srk and name. An
+ * @emulator that has none yet also gets dictionary-attack limits fit for people.
+ */
+int tpm_srk_open(struct token *token, bool emulator, char *why, size_t why_len);
+
+#endif
