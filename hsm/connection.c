@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hsm/api/secmem.h"
+#include "hsm/connection.h"
+#include "hsm/crypto/aead.h"
+#include "hsm/crypto/kdf.h"
+#include "hsm/crypto/random.h"
+#include "hsm/hsm.h"
+#include "hsm/keyslot.h"
+#include "hsm/service.h"
+#include "hsm/session.h"
+#include "hsm/token/token.h"
+
+enum { MAX_QUEUES = 32, CALIBRATE_MAX_KIB = 1024 * 1024 };
+
+/* What a connection may say depends on what it has done; see the permit table. */
+enum state {
+	STATE_NEW = 1 << 0,   /* nothing but hello */
+	STATE_READY = 1 << 1, /* no session */
+	STATE_OWNER = 1 << 2, /* made or unlocked a session */
+	STATE_USER = 1 << 3,  /* redeemed a ticket */
+};
+
+struct connection {
+	const struct hsm *hsm;
+	int fd;
+	enum state state;
+	struct session *session;
+	uint32_t rights;
+	struct service *queues[MAX_QUEUES];
+	uint32_t nr_queues;
+	uint8_t *message; /* secret memory, WIRE_MESSAGE_MAX */
+	size_t length;
+	int passed_fd;
+};
+
+/* A handler's reply body and its length; bodies live in the message buffer. */
+struct reply {
+	size_t len;
+	uint32_t detail;
+	uint8_t *body;
+};
+
+static const uint8_t *body_of(const struct connection *c)
+{
+	return c->message + sizeof(struct wire_header);
+}
+
+/* The passphrase that follows a body of @body_len bytes, if its length is what it says.
+ */
+static const uint8_t *passphrase_of(const struct connection *c, size_t body_len,
+				    uint32_t pass_len)
+{
+	if (pass_len > WIRE_PASSPHRASE_MAX ||
+	    c->length != sizeof(struct wire_header) + body_len + pass_len)
+		return NULL;
+	return body_of(c) + body_len;
+}
+
+static void drop_queues(struct connection *c)
+{
+	for (uint32_t i = 0; i < c->nr_queues; i++)
+		service_stop(c->queues[i]);
+	c->nr_queues = 0;
+}
+
+static void drop_session(struct connection *c)
+{
+	drop_queues(c);
+	session_release(c->session);
+	c->session = NULL;
+	c->state = STATE_READY;
+}
+
+static int on_hello(struct connection *c, struct reply *reply)
+{
+	struct wire_hello_reply *out = (struct wire_hello_reply *)reply->body;
+
+	memset(out, 0, sizeof(*out));
+	out->version = WIRE_VERSION;
+	out->pid = (uint32_t)getpid();
+	strncpy(out->engine, c->hsm->engine->name, WIRE_NAME_BYTES - 1);
+	strncpy(out->token, token_kind(c->hsm->token), WIRE_NAME_BYTES - 1);
+	strncpy(out->memory, secmem_kind(), WIRE_NAME_BYTES - 1);
+	memcpy(out->tpm_name, token_name(c->hsm->token), KEYSLOT_TPM_NAME_BYTES);
+	reply->len = sizeof(*out);
+	c->state = STATE_READY;
+	return 0;
+}
+
+static int own_session(struct connection *c, const uint8_t *uuid, uint8_t *vmk)
+{
+	c->session = session_create(uuid, vmk);
+	if (!c->session)
+		return -ENOMEM;
+	c->state = STATE_OWNER;
+	return 0;
+}
+
+static int on_create(struct connection *c, struct reply *reply)
+{
+	uint8_t *vmk = secmem_alloc(KEYSLOT_VMK_BYTES);
+
+	(void)reply;
+	if (!vmk)
+		return -ENOMEM;
+	if (random_bytes(vmk, KEYSLOT_VMK_BYTES)) {
+		secmem_free(vmk);
+		return -EIO;
+	}
+	return own_session(c, body_of(c), vmk);
+}
+
+static int on_unlock(struct connection *c, struct reply *reply)
+{
+	struct wire_unlock request;
+	const uint8_t *pass;
+	uint8_t *vmk;
+	int ret;
+
+	memcpy(&request, body_of(c), sizeof(request));
+	pass = passphrase_of(c, sizeof(request), request.pass_len);
+	if (!pass)
+		return -EPROTO;
+	vmk = secmem_alloc(KEYSLOT_VMK_BYTES);
+	if (!vmk)
+		return -ENOMEM;
+	ret = keyslot_unwrap(c->hsm->token, request.uuid, &request.slot, pass,
+			     request.pass_len, vmk, &reply->detail);
+	if (ret) {
+		secmem_free(vmk);
+		return ret;
+	}
+	return own_session(c, request.uuid, vmk);
+}
+
+/* The session's key, copied for as long as a slow operation needs it. */
+static uint8_t *copy_vmk(struct session *session)
+{
+	uint8_t *vmk = secmem_alloc(KEYSLOT_VMK_BYTES);
+
+	if (!vmk)
+		return NULL;
+	pthread_rwlock_rdlock(&session->lock);
+	if (session->locked) {
+		secmem_free(vmk);
+		vmk = NULL;
+	} else {
+		memcpy(vmk, session->vmk, KEYSLOT_VMK_BYTES);
+	}
+	pthread_rwlock_unlock(&session->lock);
+	return vmk;
+}
+
+static int fresh_kdf(const struct wire_add_slot *request, struct keyslot_kdf *kdf)
+{
+	if (request->kdf.time == 0)
+		return kdf_calibrate(request->kdf_ms, CALIBRATE_MAX_KIB, kdf);
+	*kdf = request->kdf;
+	return random_bytes(kdf->salt, sizeof(kdf->salt));
+}
+
+static int on_add_slot(struct connection *c, struct reply *reply)
+{
+	struct wire_add_slot request;
+	struct keyslot slot = {0};
+	const uint8_t *pass;
+	uint8_t *vmk;
+	int ret;
+
+	memcpy(&request, body_of(c), sizeof(request));
+	pass = passphrase_of(c, sizeof(request), request.pass_len);
+	if (!pass)
+		return -EPROTO;
+	if (request.slot >= KEYSLOT_COUNT)
+		return -EINVAL;
+	slot.slot = request.slot;
+	ret = fresh_kdf(&request, &slot.kdf);
+	if (ret)
+		return ret;
+	vmk = copy_vmk(c->session);
+	if (!vmk)
+		return -EKEYREVOKED;
+	ret = keyslot_wrap(c->hsm->token, c->session->uuid, pass, request.pass_len, vmk,
+			   &slot);
+	secmem_free(vmk);
+	if (ret)
+		return ret;
+	memcpy(reply->body, &slot, sizeof(slot));
+	reply->len = sizeof(slot);
+	return 0;
+}
+
+static int on_mac(struct connection *c, struct reply *reply)
+{
+	uint8_t digest[WIRE_MAC_BYTES];
+
+	memcpy(digest, body_of(c), sizeof(digest));
+	reply->len = WIRE_MAC_BYTES;
+	return session_mac(c->session, digest, reply->body);
+}
+
+static int on_ticket(struct connection *c, struct reply *reply)
+{
+	struct wire_ticket want;
+
+	memcpy(&want, body_of(c), sizeof(want));
+	if (!want.rights || (want.rights & ~(uint32_t)(WIRE_MAY_OPEN | WIRE_MAY_SEAL)))
+		return -EINVAL;
+	reply->len = WIRE_TICKET_BYTES;
+	return session_ticket(c->session, &want, reply->body);
+}
+
+static int on_redeem(struct connection *c, struct reply *reply)
+{
+	struct wire_redeem_reply out = {0};
+	int ret = session_redeem(body_of(c), &c->session, &c->rights);
+
+	if (ret)
+		return ret;
+	c->state = STATE_USER;
+	memcpy(out.uuid, c->session->uuid, sizeof(out.uuid));
+	out.rights = c->rights;
+	memcpy(reply->body, &out, sizeof(out));
+	reply->len = sizeof(out);
+	return 0;
+}
+
+static int on_queue(struct connection *c, struct reply *reply)
+{
+	struct service_config config = {
+		.engine = c->hsm->engine,
+		.id = c->nr_queues,
+		.rights = c->rights,
+		.handle_lifetime_ms = c->hsm->handle_lifetime_ms,
+		.notify_fd = c->fd,
+	};
+	struct wire_handle first = {0};
+	struct wire_queue request;
+	int ret;
+
+	memcpy(&request, body_of(c), sizeof(request));
+	if (c->passed_fd < 0)
+		return -EINVAL;
+	if (c->nr_queues == MAX_QUEUES)
+		return -EDQUOT;
+	ret = service_start(c->session, &config, c->passed_fd, request.arena_len,
+			    &c->queues[c->nr_queues], &first);
+	if (ret)
+		return ret;
+	c->nr_queues++;
+	memcpy(reply->body, &first, sizeof(first));
+	reply->len = sizeof(first);
+	return 0;
+}
+
+static int on_renew(struct connection *c, struct reply *reply)
+{
+	struct wire_handle out;
+	struct wire_renew request;
+	int ret;
+
+	memcpy(&request, body_of(c), sizeof(request));
+	if (request.queue >= c->nr_queues)
+		return -EINVAL;
+	ret = service_renew(c->queues[request.queue], &out);
+	if (ret)
+		return ret;
+	memcpy(reply->body, &out, sizeof(out));
+	reply->len = sizeof(out);
+	return 0;
+}
+
+static int on_status(struct connection *c, struct reply *reply)
+{
+	struct wire_status_reply out;
+
+	session_status(c->session, &out);
+	memcpy(reply->body, &out, sizeof(out));
+	reply->len = sizeof(out);
+	return 0;
+}
+
+static int on_lock(struct connection *c, struct reply *reply)
+{
+	(void)reply;
+	session_lock(c->session);
+	drop_session(c);
+	return 0;
+}
+
+/* Which message is taken in which state, and how long its body is. */
+static const struct message {
+	unsigned states;
+	size_t body_len;
+	bool has_tail; /* a passphrase follows the body */
+	int (*handle)(struct connection *c, struct reply *reply);
+} messages[] = {
+	[WIRE_HELLO] = {STATE_NEW, sizeof(struct wire_hello), false, on_hello},
+	[WIRE_CREATE] = {STATE_READY, sizeof(struct wire_create), false, on_create},
+	[WIRE_UNLOCK] = {STATE_READY, sizeof(struct wire_unlock), true, on_unlock},
+	[WIRE_ADD_SLOT] = {STATE_OWNER, sizeof(struct wire_add_slot), true, on_add_slot},
+	[WIRE_MAC] = {STATE_OWNER | STATE_USER, sizeof(struct wire_mac), false, on_mac},
+	[WIRE_TICKET] = {STATE_OWNER, sizeof(struct wire_ticket), false, on_ticket},
+	[WIRE_REDEEM] = {STATE_READY, sizeof(struct wire_ticket_value), false, on_redeem},
+	[WIRE_QUEUE] = {STATE_USER, sizeof(struct wire_queue), false, on_queue},
+	[WIRE_RENEW] = {STATE_USER, sizeof(struct wire_renew), false, on_renew},
+	[WIRE_STATUS] = {STATE_OWNER | STATE_USER, 0, false, on_status},
+	[WIRE_LOCK] = {STATE_OWNER | STATE_USER, 0, false, on_lock},
+};
+
+/* The table's row for a message that is well-formed and allowed now, else NULL. */
+static const struct message *find_message(const struct connection *c,
+					  const struct wire_header *header)
+{
+	const struct message *m;
+	size_t body_len = c->length - sizeof(*header);
+
+	if (header->type >= sizeof(messages) / sizeof(messages[0]) ||
+	    header->length != c->length || header->status)
+		return NULL;
+	m = &messages[header->type];
+	if (!m->handle || !(m->states & c->state))
+		return NULL;
+	if (m->has_tail ? body_len < m->body_len : body_len != m->body_len)
+		return NULL;
+	return m;
+}
+
+/* Takes the first descriptor passed along and closes any other. */
+static void take_fds(struct connection *c, struct msghdr *msg)
+{
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg;
+	     cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		size_t n;
+
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
+			if (c->passed_fd < 0)
+				c->passed_fd = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+/* One datagram into the message buffer. False at the end of the connection. */
+static bool receive(struct connection *c)
+{
+	struct iovec iov = {c->message, WIRE_MESSAGE_MAX};
+	union {
+		char buf[CMSG_SPACE(4 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.buf,
+			     .msg_controllen = sizeof(control.buf)};
+	ssize_t n;
+
+	do
+		n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return false;
+	take_fds(c, &msg);
+	c->length = (size_t)n;
+	return !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
+	       c->length >= sizeof(struct wire_header);
+}
+
+static bool respond(struct connection *c, uint32_t type, int status, struct reply *reply)
+{
+	struct wire_header *header = (struct wire_header *)c->message;
+	size_t len = sizeof(*header) + (status ? 0 : reply->len);
+
+	*header = (struct wire_header){type, (uint32_t)len, status, reply->detail};
+	return send(c->fd, c->message, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+/* One request and its reply. False when the connection has to end. */
+static bool serve_one(struct connection *c)
+{
+	struct reply reply = {0, 0, c->message + sizeof(struct wire_header)};
+	struct wire_header header;
+	const struct message *m;
+	bool ok = false;
+	int status;
+
+	c->passed_fd = -1;
+	if (!receive(c))
+		goto out;
+	memcpy(&header, c->message, sizeof(header));
+	m = find_message(c, &header);
+	if (!m)
+		goto out;
+	status = m->handle(c, &reply);
+	if (status == -EPROTO)
+		goto out;
+	ok = respond(c, header.type, status, &reply);
+out:
+	if (c->passed_fd >= 0)
+		close(c->passed_fd);
+	secmem_wipe(c->message, WIRE_MESSAGE_MAX);
+	return ok;
+}
+
+void connection_serve(const struct hsm *hsm, int fd)
+{
+	struct connection c = {.hsm = hsm, .fd = fd, .state = STATE_NEW};
+
+	c.message = secmem_alloc(WIRE_MESSAGE_MAX);
+	while (c.message && serve_one(&c))
+		;
+	if (c.session)
+		drop_session(&c);
+	secmem_free(c.message);
+	close(fd);
+}

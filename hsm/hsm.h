@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every connection of one hsmd shares. Set up once, then read-only. */
+#ifndef HSM_HSM_H
+#define HSM_HSM_H
+
+#include <stdint.h>
+
+struct aead_engine;
+struct token;
+
+struct hsm {
+	const struct aead_engine *engine;
+	struct token *token;
+	uint32_t handle_lifetime_ms;
+};
+
+#endif

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "hsm/api/secmem.h"
+#include "hsm/clock.h"
+#include "hsm/crypto/random.h"
+#include "hsm/keyring.h"
+#include "hsm/service.h"
+#include "hsm/session.h"
+#include "hsm/strings.h"
+
+enum {
+	SEALS_NEEDED = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
+	IDLE_WAIT_MS = 1000, /* how late a stop or the end of a lease may be noticed */
+	EARLY_WAKE_BYTES = 65536,
+};
+
+static uint32_t right_needed(uint8_t op)
+{
+	switch (op) {
+	case RING_OPEN:
+	case RING_NAME_OPEN:
+	case RING_BLOB_OPEN:
+	case RING_NAME_SEAL: /* looking a name up seals it */
+		return WIRE_MAY_OPEN;
+	default:
+		return WIRE_MAY_SEAL;
+	}
+}
+
+/* May this descriptor be served? The session's lock is held. */
+static int authorize(struct service *service, const struct ring_sqe *sqe, uint64_t now_ms)
+{
+	int ret;
+
+	if (service->session->locked || !session_lease_stands(service->session, now_ms))
+		return -EKEYREVOKED;
+	ret = handle_check(&service->handles, now_ms, sqe->handle, sqe->generation);
+	if (!ret && !(service->rights & right_needed(sqe->op)))
+		ret = -EACCES;
+	return ret;
+}
+
+/* 0 or -EPROTO. */
+static int run(struct service *service, const struct ring_sqe *sqe, struct ring_cqe *cqe)
+{
+	switch (sqe->op) {
+	case RING_OPEN:
+		return pages_open(&service->pages, &service->arena, sqe, cqe);
+	case RING_SEAL:
+		return pages_seal(&service->pages, &service->arena, sqe, cqe);
+	case RING_NAME_SEAL:
+	case RING_NAME_OPEN:
+	case RING_BLOB_SEAL:
+	case RING_BLOB_OPEN:
+		return strings_run(service->pages.keyring, service->pages.random,
+				   &service->arena, sqe, cqe);
+	default:
+		return -EPROTO;
+	}
+}
+
+/* Serves one descriptor into @cqe. 0 or -EPROTO. */
+static int serve(struct service *service, const struct ring_sqe *sqe,
+		 struct ring_cqe *cqe, uint64_t now_ms)
+{
+	struct session *session = service->session;
+	int ret;
+
+	memset(cqe, 0, sizeof(*cqe));
+	cqe->cookie = sqe->cookie;
+	cqe->status = authorize(service, sqe, now_ms);
+	if (cqe->status) {
+		atomic_fetch_add_explicit(&session->refused, 1, memory_order_relaxed);
+		return 0;
+	}
+	ret = run(service, sqe, cqe);
+	if (ret)
+		return ret;
+	atomic_store_explicit(&session->last_use_ms, now_ms, memory_order_relaxed);
+	if (handle_issue(&service->handles, service->pages.random, now_ms, cqe->handle,
+			 &cqe->generation))
+		cqe->status = -EIO;
+	return 0;
+}
+
+static void complete(struct service *service, const struct ring_cqe *cqe, bool wake)
+{
+	struct ring_shared *shared = service->shared;
+
+	shared->cq[service->cq_tail % RING_ENTRIES] = *cqe;
+	service->cq_tail++;
+	if (wake)
+		ring_publish(&shared->cq_tail, service->cq_tail, &shared->client_sleeps);
+	else
+		__atomic_store_n(&shared->cq_tail, service->cq_tail, __ATOMIC_RELEASE);
+}
+
+static void count_pages(struct service *service)
+{
+	struct session *session = service->session;
+
+	atomic_fetch_add_explicit(&session->pages_sealed, service->pages.sealed,
+				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&session->pages_opened, service->pages.opened,
+				  memory_order_relaxed);
+	atomic_store_explicit(&session->generation, service->handles.latest,
+			      memory_order_relaxed);
+	service->pages.sealed = service->pages.opened = 0;
+}
+
+/* Serves all descriptors up to @tail. 0 or -EPROTO. */
+static int serve_batch(struct service *service, uint32_t tail)
+{
+	uint64_t now_ms = clock_now_ms();
+	int ret = 0;
+
+	if (tail - service->sq_head > RING_ENTRIES)
+		return -EPROTO;
+	pthread_rwlock_rdlock(&service->session->lock);
+	while (service->sq_head != tail && !ret) {
+		struct ring_sqe sqe =
+			service->shared->sq[service->sq_head % RING_ENTRIES];
+		struct ring_cqe cqe;
+
+		service->sq_head++;
+		/* the copy must be made before anything in it is looked at */
+		__asm__ volatile("" ::: "memory");
+		ret = serve(service, &sqe, &cqe, now_ms);
+		if (!ret)
+			complete(service, &cqe,
+				 service->sq_head == tail || cqe.len >= EARLY_WAKE_BYTES);
+	}
+	count_pages(service);
+	pthread_rwlock_unlock(&service->session->lock);
+	return ret;
+}
+
+/* Wipes a session whose lease has run out, even if nobody asks for anything. */
+static void watch_lease(struct service *service)
+{
+	struct session *session = service->session;
+	bool over;
+
+	pthread_rwlock_rdlock(&session->lock);
+	over = !session->locked && !session_lease_stands(session, clock_now_ms());
+	pthread_rwlock_unlock(&session->lock);
+	if (over)
+		session_lock(session);
+}
+
+static void *service_thread(void *arg)
+{
+	struct service *service = arg;
+	struct ring_shared *shared = service->shared;
+
+	prctl(PR_SET_NAME, "hsmd-queue");
+	while (!atomic_load_explicit(&service->stop, memory_order_relaxed)) {
+		uint32_t tail =
+			ring_wait(&service->spin, &shared->sq_tail, &shared->hsm_sleeps,
+				  service->sq_head, IDLE_WAIT_MS);
+
+		if (tail == service->sq_head) {
+			watch_lease(service);
+		} else if (serve_batch(service, tail)) {
+			/* a broken client: its connection ends, and with it this service
+			 */
+			shutdown(service->notify_fd, SHUT_RDWR);
+			break;
+		}
+	}
+	return NULL;
+}
+
+static int map_ring(struct service *service, int memfd, uint64_t arena_len)
+{
+	struct stat st;
+	int seals = fcntl(memfd, F_GET_SEALS);
+	size_t len = RING_ARENA_OFFSET + (size_t)arena_len;
+	void *map;
+
+	if (arena_len == 0 || arena_len > RING_ARENA_MAX || arena_len % PAGE_BYTES)
+		return -EINVAL;
+	/* unsealed, the client could shrink it and kill us with SIGBUS */
+	if (seals < 0 || (seals & SEALS_NEEDED) != SEALS_NEEDED ||
+	    (seals & F_SEAL_WRITE) || fstat(memfd, &st) || st.st_size != (off_t)len)
+		return -EINVAL;
+	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	madvise(map, len, MADV_DONTDUMP);
+	service->shared = map;
+	service->arena.base = (uint8_t *)map + RING_ARENA_OFFSET;
+	service->arena.len = (size_t)arena_len;
+	return 0;
+}
+
+static void service_free(struct service *service)
+{
+	keyring_destroy(service->pages.keyring);
+	random_destroy(service->pages.random);
+	secmem_free(service->pages.scratch);
+	if (service->shared)
+		munmap(service->shared, RING_ARENA_OFFSET + service->arena.len);
+	secmem_wipe(service->handles.value, sizeof(service->handles.value));
+	free(service);
+}
+
+static int prepare(struct service *service, const struct service_config *config)
+{
+	service->id = config->id;
+	service->rights = config->rights;
+	service->notify_fd = config->notify_fd;
+	handle_init(&service->handles, config->handle_lifetime_ms);
+	service->pages.engine = config->engine;
+	service->pages.random = random_create();
+	service->pages.scratch = secmem_alloc(PAGE_DATA_BYTES);
+	return service->pages.random && service->pages.scratch ? 0 : -ENOMEM;
+}
+
+static void describe(struct service *service, struct wire_handle *out)
+{
+	out->queue = service->id;
+	out->lifetime_ms = service->handles.lifetime_ms;
+}
+
+/* Derives the keys, issues the first handle, joins the session's list. */
+static int enlist(struct service *service, struct session *session,
+		  struct wire_handle *first)
+{
+	int ret = -EKEYREVOKED;
+
+	pthread_rwlock_wrlock(&session->lock);
+	if (session->locked || !session_lease_stands(session, clock_now_ms()))
+		goto out;
+	ret = -ENOMEM;
+	service->pages.keyring = keyring_create(service->pages.engine, session->vmk);
+	if (!service->pages.keyring)
+		goto out;
+	describe(service, first);
+	ret = handle_issue(&service->handles, service->pages.random, clock_now_ms(),
+			   first->handle, &first->generation);
+	if (ret)
+		goto out;
+	service->session = session_hold(session);
+	service->next = session->queues;
+	session->queues = service;
+out:
+	pthread_rwlock_unlock(&session->lock);
+	return ret;
+}
+
+static void delist(struct service *service)
+{
+	struct session *session = service->session;
+	struct service **at = &session->queues;
+
+	pthread_rwlock_wrlock(&session->lock);
+	while (*at != service)
+		at = &(*at)->next;
+	*at = service->next;
+	pthread_rwlock_unlock(&session->lock);
+}
+
+int service_start(struct session *session, const struct service_config *config, int memfd,
+		  uint64_t arena_len, struct service **out, struct wire_handle *first)
+{
+	struct service *service = calloc(1, sizeof(*service));
+	int ret;
+
+	if (!service)
+		return -ENOMEM;
+	ret = prepare(service, config);
+	if (!ret)
+		ret = map_ring(service, memfd, arena_len);
+	if (!ret)
+		ret = enlist(service, session, first);
+	if (ret)
+		goto out;
+	ret = -pthread_create(&service->thread, NULL, service_thread, service);
+	if (ret) {
+		delist(service);
+		session_release(session);
+		goto out;
+	}
+	*out = service;
+	return 0;
+out:
+	service_free(service);
+	return ret;
+}
+
+/* The thread may miss one wake between looking at stop and sleeping: wake until it ends.
+ */
+static void join_thread(struct service *service)
+{
+	struct timespec until;
+
+	do {
+		ring_wake(&service->shared->sq_tail);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += 2000000;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_nsec -= 1000000000;
+			until.tv_sec++;
+		}
+	} while (pthread_timedjoin_np(service->thread, NULL, &until) == ETIMEDOUT);
+}
+
+void service_stop(struct service *service)
+{
+	struct session *session = service->session;
+
+	atomic_store(&service->stop, true);
+	join_thread(service);
+	delist(service);
+	service_free(service);
+	session_release(session);
+}
+
+void service_wipe(struct service *service)
+{
+	if (service->pages.keyring)
+		keyring_wipe(service->pages.keyring);
+	secmem_wipe(service->pages.scratch, PAGE_DATA_BYTES);
+}
+
+int service_renew(struct service *service, struct wire_handle *out)
+{
+	struct session *session = service->session;
+	uint64_t now = clock_now_ms();
+	int ret = -EKEYREVOKED;
+
+	pthread_rwlock_wrlock(&session->lock);
+	if (!session->locked && session_lease_stands(session, now)) {
+		memset(out, 0, sizeof(*out));
+		describe(service, out);
+		ret = handle_renew(&service->handles, service->pages.random, now,
+				   out->handle, &out->generation);
+	}
+	pthread_rwlock_unlock(&session->lock);
+	return ret;
+}
