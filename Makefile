@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Variables you may set on the command line:
+#   CC=gcc|clang   CFLAGS=...   V=1 (show commands)   BUILD=build (output folder)
+#   SANITIZE=address,undefined|thread   WERROR=1   PREFIX=/usr/local   DESTDIR=
+#   TESTS="tests/mount/tree.sh ..." (only these, for the check targets)
+#
+# `make help` lists the targets.
+
+BUILD    ?= build
+PREFIX   ?= /usr/local
+CFLAGS   ?= -O2 -g
+SANITIZE ?=
+WERROR   ?= $(if $(CI),1)
+TESTS    ?=
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+# --- dependencies ---------------------------------------------------------------------
+# name in pkg-config : Debian package
+PACKAGES := libcrypto:libssl-dev libargon2:libargon2-dev jansson:libjansson-dev \
+	    tss2-esys:libtss2-dev tss2-tctildr:libtss2-dev tss2-mu:libtss2-dev \
+	    libtpms:libtpms-dev fuse3:libfuse3-dev libseccomp:libseccomp-dev
+pc = $(shell pkg-config $(1) $(2) 2>/dev/null)
+
+DEB_BUILD := gcc libc6-dev make pkg-config fuse3 \
+	     $(sort $(foreach p,$(PACKAGES),$(lastword $(subst :, ,$(p)))))
+ifeq ($(shell dpkg --print-architecture 2>/dev/null),amd64)
+DEB_BUILD += libipsec-mb-dev
+endif
+DEB_TEST := clang libclang-rt-14-dev libcmocka-dev valgrind cppcheck shellcheck mandoc \
+	    clang-format clang-tidy git rsync sqlite3 tar acl attr expect jq procps \
+	    util-linux swtpm swtpm-tools
+
+# These install what is missing and then call make again, or need nothing.
+NO_BUILD_GOALS := deps deps-build help clean format quickstart check check-asan check-tsan \
+		  check-valgrind lint tidy uninstall
+ifneq ($(if $(MAKECMDGOALS),$(filter-out $(NO_BUILD_GOALS),$(MAKECMDGOALS)),all),)
+ifneq ($(SKIP_DEPS_CHECK),1)
+MISSING := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(firstword $(subst :, ,$(p))) \
+	     2>/dev/null || echo $(lastword $(subst :, ,$(p)))))
+ifneq ($(strip $(MISSING)),)
+$(error missing libraries: install the Debian packages '$(sort $(MISSING))' or run 'make deps')
+endif
+endif
+endif
+
+IPSEC_MB := $(shell echo '\#include <intel-ipsec-mb.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1)
+
+# --- flags ----------------------------------------------------------------------------
+WARN := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wvla
+ifneq ($(WERROR),)
+WARN += -Werror
+endif
+ALL_CFLAGS := -std=gnu11 -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 \
+	      -pthread -fstack-protector-strong -fPIE $(WARN)
+ALL_LDFLAGS := -pthread -pie -Wl,-z,relro,-z,now
+ifeq ($(IPSEC_MB),1)
+ALL_CFLAGS += -DHAVE_IPSEC_MB
+LIB_IPSEC_MB := -lIPSec_MB
+endif
+ifneq ($(SANITIZE),)
+ALL_CFLAGS  += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+ALL_LDFLAGS += -fsanitize=$(SANITIZE)
+else
+ALL_CFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+PC_NAMES := $(sort $(foreach p,$(PACKAGES),$(firstword $(subst :, ,$(p)))))
+ALL_CFLAGS += $(call pc,--cflags,$(PC_NAMES)) $(CFLAGS)
+ALL_LDFLAGS += $(LDFLAGS)
+
+LIBS_API  := $(call pc,--libs,libcrypto)
+LIBS_HSM  := $(call pc,--libs,libcrypto libargon2 tss2-esys tss2-tctildr tss2-mu libtpms libseccomp) \
+	     $(LIB_IPSEC_MB)
+LIBS_FS   := $(call pc,--libs,fuse3 jansson libcrypto)
+LIBS_MKFS := $(call pc,--libs,jansson libcrypto)
+
+# --- sources --------------------------------------------------------------------------
+SRC_API    := $(wildcard hsm/api/*.c)
+SRC_HSM    := $(filter-out hsm/main.c,$(wildcard hsm/*.c hsm/token/*.c hsm/crypto/*.c))
+SRC_VOLUME := $(wildcard fs/volume/*.c)
+SRC_FS     := $(filter-out fs/main.c,$(wildcard fs/*.c))
+SRC_MKFS   := $(filter-out mkfs/main.c,$(wildcard mkfs/*.c))
+SRC_UNIT   := $(wildcard tests/unit/*_test.c)
+SRC_TOOLS  := $(wildcard tests/tools/*.c)
+SRC_BENCH  := $(wildcard bench/*_bench.c)
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+OBJ_ALL := $(call obj,$(SRC_API) $(SRC_HSM) $(SRC_VOLUME) $(SRC_FS) $(SRC_MKFS) $(SRC_UNIT) \
+	   $(SRC_TOOLS) $(SRC_BENCH) hsm/main.c fs/main.c mkfs/main.c)
+SRC_HSMD := $(SRC_HSM) $(SRC_API) hsm/main.c
+LIB := $(BUILD)/lib
+BIN := $(BUILD)/bin
+PROGRAMS := $(BIN)/hsmd $(BIN)/hsmfs $(BIN)/hsmsetup
+LINKS := $(BIN)/mkfs.hsmfs $(BIN)/mount.hsmfs
+
+.PHONY: all
+all: $(PROGRAMS) $(LINKS) ## Build hsmd, hsmfs, hsmsetup into $(BUILD)/bin (the default)
+
+# Rebuild everything when the compiler or its flags change.
+FLAGS_NOW := $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+FLAGS_FILE := $(BUILD)/flags
+$(shell mkdir -p $(BUILD); [ "`cat $(FLAGS_FILE) 2>/dev/null`" = '$(FLAGS_NOW)' ] || \
+	printf '%s\n' '$(FLAGS_NOW)' > $(FLAGS_FILE))
+
+$(BUILD)/obj/%.o: %.c $(FLAGS_FILE)
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+define archive
+$(LIB)/$(1): $(call obj,$(2))
+	$$(say) AR $$@
+	@mkdir -p $$(@D)
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(eval $(call archive,libapi.a,$(SRC_API)))
+$(eval $(call archive,libhsm.a,$(SRC_HSM)))
+$(eval $(call archive,libvolume.a,$(SRC_VOLUME)))
+$(eval $(call archive,libfs.a,$(SRC_FS)))
+$(eval $(call archive,libmkfs.a,$(SRC_MKFS)))
+
+link = $(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) \
+	-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(ALL_LDFLAGS) $(1)
+
+$(BIN)/hsmd: $(call obj,hsm/main.c) $(LIB)/libhsm.a $(LIB)/libapi.a
+	$(say) LD $@
+	$(call link,$(LIBS_HSM))
+$(BIN)/hsmfs: $(call obj,fs/main.c) $(LIB)/libfs.a $(LIB)/libvolume.a $(LIB)/libapi.a
+	$(say) LD $@
+	$(call link,$(LIBS_FS))
+$(BIN)/hsmsetup: $(call obj,mkfs/main.c) $(LIB)/libmkfs.a $(LIB)/libvolume.a $(LIB)/libapi.a
+	$(say) LD $@
+	$(call link,$(LIBS_MKFS))
+$(LINKS): $(BIN)/hsmsetup
+	$(Q)ln -sf hsmsetup $@
+
+# --- tests ----------------------------------------------------------------------------
+# A test that brings fakes names what it is linked with instead of the libraries above
+# fs/volume.
+UNIT_SRC_namespace_test := fs/namespace.c fs/inode.c fs/names.c
+
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(SRC_UNIT))
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(SRC_TOOLS))
+BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(SRC_BENCH))
+LIBS_UPPER := $(LIB)/libfs.a $(LIB)/libmkfs.a $(LIB)/libhsm.a
+unit_inputs = $(or $(call obj,$(UNIT_SRC_$(1))),$(LIBS_UPPER)) $(LIB)/libvolume.a $(LIB)/libapi.a
+
+.SECONDARY:
+.SECONDEXPANSION:
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(call unit_inputs,$$*)
+	$(say) LD $@
+	$(call link,$(LIBS_HSM) $(LIBS_FS) $(call pc,--libs,cmocka))
+$(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(LIB)/libvolume.a $(LIB)/libapi.a
+	$(say) LD $@
+	$(call link,$(LIBS_MKFS))
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIBS_UPPER) $(LIB)/libvolume.a $(LIB)/libapi.a
+	$(say) LD $@
+	$(call link,$(LIBS_HSM) $(LIBS_FS))
+
+# hsmd with a hook that tells its keys to a test (hsm/hooks.c), and its companions beside it.
+HOOKED := $(BUILD)/test
+$(BUILD)/obj-hooks/%.o: %.c $(FLAGS_FILE)
+	$(say) CC "$< (hooks)"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DHSM_TEST_HOOKS -MMD -MP -c $< -o $@
+$(HOOKED)/hsmd: $(patsubst %.c,$(BUILD)/obj-hooks/%.o,$(SRC_HSMD))
+	$(say) LD $@
+	$(call link,$(LIBS_HSM))
+$(HOOKED)/hsmfs $(HOOKED)/hsmsetup: $(HOOKED)/%: $(BIN)/%
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+.PHONY: unit test-programs other-compiler deps deps-build check check-run check-asan check-tsan \
+	check-valgrind bench
+unit: $(UNIT) ## Build the unit tests
+
+test-programs: all $(UNIT) $(TOOLS) $(HOOKED)/hsmd $(HOOKED)/hsmfs $(HOOKED)/hsmsetup
+
+# Volumes must not depend on the compiler.
+other-compiler:
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/other CC=$(if $(findstring clang,$(CC)),gcc,clang) all
+
+deps: ## Install everything needed to build and test (apt; sudo if you are not root)
+	@sh tests/lib/deps.sh $(DEB_BUILD) $(DEB_TEST)
+deps-build: ## Install only what building and mounting need
+	@sh tests/lib/deps.sh $(DEB_BUILD)
+
+check: deps ## Install what is missing, build, run every test
+	$(Q)$(MAKE) --no-print-directory check-run
+
+check-run: test-programs other-compiler
+	$(Q)tests/run $(BUILD) $(TESTS)
+
+check-asan: deps ## The tests under AddressSanitizer and UBSan
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined \
+		CFLAGS="-O1 -g" test-programs
+	$(Q)tests/run $(BUILD)/asan $(TESTS)
+
+check-tsan: deps ## The unit and mount tests under ThreadSanitizer
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS="-O1 -g" \
+		test-programs
+	$(Q)tests/run $(BUILD)/tsan $(TESTS)
+
+check-valgrind: deps ## The unit tests under valgrind
+	$(Q)$(MAKE) --no-print-directory unit $(BUILD)/tools/supervise
+	$(Q)tests/run --valgrind $(BUILD) $(TESTS)
+
+bench: $(BENCH) ## Build and run the micro-benchmarks of bench/
+	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
+
+# --- the source text ------------------------------------------------------------------
+C_FILES = $(shell find bench fs hsm mkfs tests -name '*.[ch]' | sort)
+SH_FILES = .ci/run tests/run $(shell find mkfs tests -name '*.sh' | sort)
+MAN_PAGES = $(shell find fs hsm mkfs -name '*.[1-8]' | sort)
+
+.PHONY: lint format tidy
+lint: deps ## Borders between folders, format, function length, cppcheck, man pages, shell
+	@tests/lint/includes.sh
+	@tests/lint/functions.sh $(C_FILES)
+	@clang-format --dry-run -Werror $(C_FILES)
+	@cppcheck --quiet --error-exitcode=1 --enable=warning,portability,performance --std=c11 \
+		--inline-suppr --suppress=missingIncludeSystem --suppress=unusedStructMember \
+		-I. -D_GNU_SOURCE -DHAVE_IPSEC_MB bench fs hsm mkfs tests
+	@[ -z "$(MAN_PAGES)" ] || mandoc -T lint -W warning $(MAN_PAGES)
+	@shellcheck -x $(SH_FILES)
+	@echo "lint: clean"
+
+format: ## Rewrite all C files in the project's format
+	clang-format -i $(C_FILES)
+
+tidy: deps ## clang-tidy over all C files (.clang-tidy says which checks)
+	@clang-tidy --quiet --warnings-as-errors='*' $(filter %.c,$(C_FILES)) -- \
+		-std=gnu11 $(filter -I% -D%,$(ALL_CFLAGS))
+
+# --- installing -----------------------------------------------------------------------
+INSTALLED = $(patsubst %,$(PREFIX)/bin/%,hsmd hsmfs hsmsetup) \
+	    $(patsubst %,$(PREFIX)/sbin/%,mkfs.hsmfs mount.hsmfs) \
+	    $(foreach m,$(MAN_PAGES),$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+
+.PHONY: install uninstall clean help quickstart
+install: all ## Install below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
+	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	ln -sf ../bin/hsmsetup $(DESTDIR)$(PREFIX)/sbin/mkfs.hsmfs
+	ln -sf ../bin/hsmsetup $(DESTDIR)$(PREFIX)/sbin/mount.hsmfs
+	for m in $(MAN_PAGES); do \
+		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} || exit 1; \
+	done
+
+uninstall: ## Remove what install put there
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+
+quickstart: deps-build ## Install what is missing, build, and show an encrypted directory
+	$(Q)$(MAKE) --no-print-directory all
+	@sh mkfs/quickstart.sh $(BIN)
+
+clean: ## Remove $(BUILD)
+	rm -rf $(BUILD)
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		sed -e 's|$$(BUILD)|$(BUILD)|; s|$$(DESTDIR)$$(PREFIX)|$(DESTDIR)$(PREFIX)|' | \
+		while IFS='	' read -r t text; do printf '  %-15s %s\n' "$$t" "$$text"; done
+
+-include $(OBJ_ALL:.o=.d) $(patsubst %.c,$(BUILD)/obj-hooks/%.d,$(SRC_HSMD))
