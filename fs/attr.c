@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/attr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fs/file.h"
+#include "fs/fs.h"
+#include "fs/inode.h"
+#include "fs/worker.h"
+#include "hsm/api/page.h"
+
+int attr_get(struct worker *w, struct inode *inode, struct stat *out)
+{
+	return inode_stat(worker_fs(w), inode, out);
+}
+
+static int set_owner(const struct inode_place *place, unsigned changes,
+		     const struct stat *want, int follow)
+{
+	uid_t uid = changes & ATTR_UID ? want->st_uid : (uid_t)-1;
+	gid_t gid = changes & ATTR_GID ? want->st_gid : (gid_t)-1;
+
+	return fchownat(place->dirfd, place->name, uid, gid, follow) ? -errno : 0;
+}
+
+static int set_times(const struct inode_place *place, unsigned changes,
+		     const struct stat *want, int follow)
+{
+	struct timespec times[2] = {
+		{.tv_nsec = UTIME_OMIT},
+		{.tv_nsec = UTIME_OMIT},
+	};
+
+	if (changes & ATTR_ATIME)
+		times[0] = want->st_atim;
+	if (changes & ATTR_MTIME)
+		times[1] = want->st_mtim;
+	return utimensat(place->dirfd, place->name, times, follow) ? -errno : 0;
+}
+
+/* All but the size. */
+static int set_in_place(struct fs *fs, struct inode *inode, unsigned changes,
+			const struct stat *want)
+{
+	struct inode_place place;
+	int ret = inode_enter(fs, inode, &place), follow;
+
+	/* The writeback cache tells the times of files that were just removed. */
+	if (ret == -ESTALE && inode_is_gone(fs, inode) &&
+	    !(changes & ~(unsigned)(ATTR_SIZE | ATTR_ATIME | ATTR_MTIME | ATTR_CTIME)))
+		return 0;
+	if (ret)
+		return ret;
+	follow = place.pinned ? 0 : AT_SYMLINK_NOFOLLOW;
+	if (changes & (ATTR_UID | ATTR_GID))
+		ret = set_owner(&place, changes, want, follow);
+	if (!ret && (changes & ATTR_MODE) &&
+	    fchmodat(place.dirfd, place.name, want->st_mode & 07777, follow))
+		ret = -errno;
+	if (!ret && (changes & (ATTR_ATIME | ATTR_MTIME)))
+		ret = set_times(&place, changes, want, follow);
+	inode_leave(fs, &place);
+	return ret == -ENOENT ? -ESTALE : ret;
+}
+
+int attr_set(struct worker *w, struct inode *inode, unsigned changes,
+	     const struct stat *want, struct stat *out)
+{
+	int ret = 0;
+
+	if ((changes & ATTR_MODE) && S_ISLNK(inode->type))
+		return -EOPNOTSUPP;
+	if (changes & ATTR_SIZE) {
+		if (S_ISDIR(inode->type))
+			return -EISDIR;
+		if (!S_ISREG(inode->type) || want->st_size < 0)
+			return -EINVAL;
+		ret = file_truncate(w, inode, (uint64_t)want->st_size);
+	}
+	if (!ret && (changes & ~(unsigned)(ATTR_SIZE | ATTR_CTIME)))
+		ret = set_in_place(worker_fs(w), inode, changes, want);
+	return ret ? ret : attr_get(w, inode, out);
+}
+
+int attr_access(struct worker *w, struct inode *inode, int mask)
+{
+	struct inode_place place;
+	int ret = inode_enter(worker_fs(w), inode, &place);
+	int follow;
+
+	if (ret)
+		return ret;
+	follow = place.pinned ? 0 : AT_SYMLINK_NOFOLLOW;
+	if (faccessat(place.dirfd, place.name, mask, AT_EACCESS | follow))
+		ret = -errno;
+	inode_leave(worker_fs(w), &place);
+	return ret == -ENOENT ? -ESTALE : ret;
+}
+
+/* Counts in units of @frsize bytes to such in pages. */
+static fsblkcnt_t to_pages(fsblkcnt_t nr, unsigned long frsize)
+{
+	if (frsize >= PAGE_BYTES)
+		return nr * (frsize / PAGE_BYTES);
+	return nr / (PAGE_BYTES / (frsize ? frsize : 512));
+}
+
+int attr_statfs(struct worker *w, struct inode *inode, struct statvfs *out)
+{
+	unsigned long frsize;
+
+	(void)inode; /* one backing store, whatever is asked about */
+	if (fstatvfs(worker_fs(w)->root_fd, out))
+		return -errno;
+	frsize = out->f_frsize;
+	out->f_blocks = to_pages(out->f_blocks, frsize);
+	out->f_bfree = to_pages(out->f_bfree, frsize);
+	out->f_bavail = to_pages(out->f_bavail, frsize);
+	out->f_bsize = PAGE_BYTES;
+	out->f_frsize = PAGE_BYTES;
+	out->f_namemax = 255;
+	return 0;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/engine.h"
+#include "fs/fs.h"
+#include "fs/link.h"
+#include "fs/worker.h"
+
+enum {
+	SLOT_BYTES = ENGINE_REQUEST_ROOM + 2 * ENGINE_DATA_BYTES + 2 * PAGE_BYTES,
+	WAIT_MS = 100, /* how late the end of hsmd may be noticed by a waiting worker */
+};
+
+int engine_init(struct engine *engine)
+{
+	int ret = queue_init(&engine->queue, ENGINE_NR_SLOTS * SLOT_BYTES);
+
+	if (ret)
+		return ret;
+	engine->epoch = 0;
+	engine->nr_ops = 0;
+	memset(engine->ops, 0, sizeof(engine->ops));
+	engine->free = NULL;
+	for (int i = ENGINE_NR_SLOTS - 1; i >= 0; i--) {
+		struct engine_slot *slot = &engine->slots[i];
+
+		slot->data = engine->queue.arena + (size_t)i * SLOT_BYTES +
+			     ENGINE_REQUEST_ROOM;
+		slot->sealed = slot->data + ENGINE_DATA_BYTES;
+		slot->old = slot->sealed + ENGINE_DATA_BYTES;
+		engine_slot_put(engine, slot);
+	}
+	return 0;
+}
+
+void engine_fini(struct engine *engine)
+{
+	queue_fini(&engine->queue);
+}
+
+struct engine_slot *engine_slot_take(struct engine *engine)
+{
+	struct engine_slot *slot = engine->free;
+
+	if (slot)
+		engine->free = slot->next_free;
+	return slot;
+}
+
+/* Last in, first out: a lone client's requests stay in cache-warm memory. */
+void engine_slot_put(struct engine *engine, struct engine_slot *slot)
+{
+	slot->next_free = engine->free;
+	engine->free = slot;
+}
+
+uint32_t engine_offset(const struct engine *engine, const void *in_arena)
+{
+	return (uint32_t)((const uint8_t *)in_arena - engine->queue.arena);
+}
+
+static void put_on_ring(struct engine *engine, struct engine_op *op, uint32_t i)
+{
+	op->sqe.cookie = i;
+	queue_submit(&engine->queue, &op->sqe);
+}
+
+void engine_submit(struct worker *w, struct engine_op *op)
+{
+	struct engine *engine = &w->engine;
+	uint32_t i = 0;
+
+	while (engine->nr_ops == RING_ENTRIES)
+		engine_run(w);
+	while (engine->ops[i])
+		i++;
+	engine->ops[i] = op;
+	engine->nr_ops++;
+	memset(&op->cqe, 0, sizeof(op->cqe));
+	/* while not attached, it goes on the ring with the attachment */
+	if (engine->epoch)
+		put_on_ring(engine, op, i);
+}
+
+static void complete(struct worker *w, uint32_t i)
+{
+	struct engine_op *op = w->engine.ops[i];
+
+	w->engine.ops[i] = NULL;
+	w->engine.nr_ops--;
+	if (op->done)
+		op->done(w, op);
+}
+
+/* Ends the operations whose request was interrupted, or all with @error if it is not 0.
+ */
+static void abandon(struct worker *w, int error)
+{
+	for (uint32_t i = 0; i < RING_ENTRIES; i++) {
+		struct engine_op *op = w->engine.ops[i];
+
+		if (!op)
+			continue;
+		if (error)
+			op->cqe.status = error;
+		else if (op->interrupted && op->interrupted(op->request))
+			op->cqe.status = -EINTR;
+		else
+			continue;
+		complete(w, i);
+	}
+}
+
+static bool any_interrupted(void *arg)
+{
+	const struct worker *w = arg;
+
+	for (uint32_t i = 0; i < RING_ENTRIES; i++) {
+		const struct engine_op *op = w->engine.ops[i];
+
+		if (op && op->interrupted && op->interrupted(op->request))
+			return true;
+	}
+	return false;
+}
+
+/* Attaches the ring and puts everything in flight on it (again). False: still suspended.
+ */
+static bool attach(struct worker *w)
+{
+	struct engine *engine = &w->engine;
+
+	engine->epoch = 0;
+	if (link_attach(w->fs->link, &engine->queue, &engine->epoch)) {
+		engine->epoch = 0;
+		return false;
+	}
+	for (uint32_t i = 0; i < RING_ENTRIES; i++)
+		if (engine->ops[i])
+			put_on_ring(engine, engine->ops[i], i);
+	return true;
+}
+
+/*
+ * The volume is suspended, or not attached yet: waits until it is up and attaches. Others
+ * receive requests meanwhile, so that interrupts are seen.
+ */
+static void wait_for_link(struct worker *w)
+{
+	while (w->engine.nr_ops && !attach(w)) {
+		int ret;
+
+		worker_release_baton(w);
+		ret = link_wait(w->fs->link, any_interrupted, w);
+		if (ret)
+			abandon(w, ret == -EINTR ? 0 : ret);
+	}
+}
+
+/* What became of the handle that operation @i was submitted with. */
+static void handle_died(struct worker *w, uint32_t i, int status)
+{
+	struct engine *engine = &w->engine;
+
+	if (status == -EKEYEXPIRED && !link_renew(w->fs->link, &engine->queue)) {
+		put_on_ring(engine, engine->ops[i], i);
+		return;
+	}
+	/* the ring is of no use; all in flight goes on the next one */
+	if (status != -EKEYEXPIRED)
+		link_lost(w->fs->link, engine->epoch);
+	engine->epoch = 0;
+}
+
+static bool is_key_error(int status)
+{
+	return status == -EKEYEXPIRED || status == -EKEYREVOKED ||
+	       status == -EKEYREJECTED;
+}
+
+/* Takes all completions that are there. True if there was any. */
+static bool reap(struct worker *w)
+{
+	struct engine *engine = &w->engine;
+	struct ring_cqe cqe;
+	bool any = false;
+
+	while (engine->epoch && queue_reap(&engine->queue, &cqe)) {
+		any = true;
+		if (cqe.cookie >= RING_ENTRIES || !engine->ops[cqe.cookie])
+			continue;
+		if (is_key_error(cqe.status)) {
+			handle_died(w, (uint32_t)cqe.cookie, cqe.status);
+			continue;
+		}
+		engine->ops[cqe.cookie]->cqe = cqe;
+		complete(w, (uint32_t)cqe.cookie);
+	}
+	return any;
+}
+
+void engine_run(struct worker *w)
+{
+	struct engine *engine = &w->engine;
+
+	if (!engine->nr_ops)
+		return;
+	if (!engine->epoch || engine->epoch != link_epoch(w->fs->link))
+		wait_for_link(w);
+	queue_flush(&engine->queue);
+	reap(w);
+}
+
+void engine_finish(struct worker *w)
+{
+	struct engine *engine = &w->engine;
+
+	for (;;) {
+		engine_run(w);
+		if (!engine->nr_ops)
+			return;
+		if (engine->epoch)
+			queue_wait(&engine->queue, WAIT_MS);
+	}
+}
+
+int engine_call(struct worker *w, struct engine_op *op)
+{
+	op->done = NULL;
+	op->interrupted = w->interrupted;
+	op->request = w->request;
+	engine_submit(w, op);
+	engine_finish(w);
+	return op->cqe.status;
+}

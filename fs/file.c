@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/file.h"
+#include "fs/fs.h"
+#include "fs/inode.h"
+#include "fs/ns.h"
+#include "fs/pages.h"
+#include "fs/worker.h"
+
+void file_init(struct file *file)
+{
+	file->fd = -1;
+	file->writable = false;
+	file->nr_open = 0;
+	file->has_id = file->sparse = false;
+	file->backing_size = 0;
+	range_lock_init(&file->pages);
+}
+
+void file_fini(struct file *file)
+{
+	if (file->fd >= 0)
+		close(file->fd);
+	range_lock_fini(&file->pages);
+}
+
+/*
+ * Changing part of a page needs the rest of it, so even a file that its owner may only
+ * write is opened for both: as its owner we may lend ourselves the right for a moment.
+ */
+static int open_unreadable(struct fs *fs, struct inode *inode)
+{
+	int path = inode_open_backing(fs, inode, O_PATH | O_CLOEXEC);
+	char proc[32];
+	struct stat st;
+	int fd = -EACCES;
+
+	if (path < 0)
+		return path;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", path);
+	if (!fstat(path, &st) && (st.st_mode & 0200) &&
+	    !chmod(proc, (st.st_mode & 07777) | 0400)) {
+		fd = open(proc, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			fd = -errno;
+		if (chmod(proc, st.st_mode & 07777) && fd >= 0) {
+			close(fd);
+			fd = -EIO;
+		}
+	}
+	close(path);
+	return fd;
+}
+
+static int open_backing(struct fs *fs, struct inode *inode, bool writable)
+{
+	int fd = inode_open_backing(
+		fs, inode, (writable ? O_RDWR : O_RDONLY) | O_NOATIME | O_CLOEXEC);
+
+	/* O_NOATIME is for owners only */
+	if (fd == -EPERM)
+		fd = inode_open_backing(fs, inode,
+					(writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	if (fd == -EACCES && writable)
+		fd = open_unreadable(fs, inode);
+	return fd;
+}
+
+static int learn(struct worker *w, struct file *file)
+{
+	struct stat st;
+
+	if (fstat(file->fd, &st))
+		return -errno;
+	file->backing_size = (uint64_t)st.st_size;
+	return pages_load_id(w, file);
+}
+
+static bool is_open_for(const struct file *file, bool writable)
+{
+	return file->fd >= 0 && (file->writable || !writable);
+}
+
+/* Makes @fd the file's descriptor, or drops it if another thread was faster. Owns fd. */
+static int install(struct worker *w, struct file *file, int fd, bool writable)
+{
+	int ret = 0;
+
+	if (file->fd < 0) {
+		file->fd = fd;
+		file->writable = writable;
+		ret = learn(w, file);
+		if (!ret)
+			return 0;
+		file->fd = -1;
+	} else if (!is_open_for(file, writable)) {
+		/* others may be reading through it right now: keep the number */
+		ret = dup3(fd, file->fd, O_CLOEXEC) < 0 ? -errno : 0;
+		if (!ret)
+			file->writable = true;
+	}
+	close(fd);
+	return ret;
+}
+
+/*
+ * One more opening of the file, for which @fd (or -1) was opened. -EAGAIN: a descriptor
+ * is needed after all. The backing file is opened without inode->lock, which comes after
+ * the tree's.
+ */
+static int count_open(struct worker *w, struct inode *inode, int fd, bool writable)
+{
+	struct file *file = &inode->file;
+	int ret = 0;
+
+	pthread_mutex_lock(&inode->lock);
+	if (fd >= 0)
+		ret = install(w, file, fd, writable);
+	else if (!is_open_for(file, writable))
+		ret = -EAGAIN;
+	if (!ret && file->nr_open++ == 0)
+		inode_hold(w->fs, inode);
+	pthread_mutex_unlock(&inode->lock);
+	return ret;
+}
+
+int file_open(struct worker *w, struct inode *inode, int flags)
+{
+	bool writable = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	int fd, ret;
+
+	if (writable && w->fs->read_only)
+		return -EROFS;
+	ret = count_open(w, inode, -1, writable);
+	if (ret == -EAGAIN) {
+		fd = open_backing(w->fs, inode, writable);
+		ret = fd < 0 ? fd : count_open(w, inode, fd, writable);
+	}
+	if (ret || !(flags & O_TRUNC))
+		return ret;
+	ret = file_truncate(w, inode, 0);
+	if (ret)
+		file_close(w, inode);
+	return ret;
+}
+
+int file_adopt(struct worker *w, struct inode *inode, int fd)
+{
+	return count_open(w, inode, fd, true);
+}
+
+int file_close(struct worker *w, struct inode *inode)
+{
+	struct file *file = &inode->file;
+	bool last;
+	int ret = 0;
+
+	pthread_mutex_lock(&inode->lock);
+	last = --file->nr_open == 0;
+	if (last) {
+		if (close(file->fd))
+			ret = -errno;
+		file->fd = -1;
+	}
+	pthread_mutex_unlock(&inode->lock);
+	if (last)
+		inode_release(w->fs, inode);
+	return ret;
+}
+
+int file_flush(struct worker *w, struct inode *inode)
+{
+	int fd;
+
+	(void)w;
+	/* stores like NFS report what became of writes at close */
+	fd = dup(inode->file.fd);
+	if (fd < 0)
+		return -errno;
+	return close(fd) ? -errno : 0;
+}
+
+static int truncate_open(struct worker *w, struct inode *inode, uint64_t size)
+{
+	struct range range = {.first = 0, .last = RANGE_END, .exclusive = true};
+	int ret;
+
+	pages_lock(w, &inode->file, &range);
+	ret = pages_set_size(w, &inode->file, size);
+	range_release(&inode->file.pages, &range);
+	return ret;
+}
+
+int file_truncate(struct worker *w, struct inode *inode, uint64_t size)
+{
+	int ret = file_open(w, inode, O_WRONLY);
+	int closed;
+
+	if (ret)
+		return ret;
+	ret = truncate_open(w, inode, size);
+	closed = file_close(w, inode);
+	return ret ? ret : closed;
+}
+
+int file_fsync(struct worker *w, struct inode *inode, bool datasync)
+{
+	int fd = inode->file.fd;
+
+	worker_may_block(w);
+	if (datasync ? fdatasync(fd) : fsync(fd))
+		return -errno;
+	return ns_sync_new(w, inode);
+}

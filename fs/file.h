@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A regular file's content: plain byte ranges over sealed pages. Knows nothing of FUSE.
+ */
+#ifndef FS_FILE_H
+#define FS_FILE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fs/range.h"
+#include "hsm/api/page.h"
+
+struct worker;
+struct inode;
+
+/*
+ * Part of struct inode. Opening and closing are under inode->lock; id, flags and sizes
+ * belong to whoever holds the page range that ends at RANGE_END (see fs/range.h), and may
+ * be read by holders of any range.
+ */
+struct file {
+	int fd;		  /* backing, shared by all opens; -1 when not open */
+	bool writable;	  /* fd is O_RDWR */
+	unsigned nr_open; /* handles that hold fd */
+	bool has_id;	  /* id and flags are those of page 0 (a file without is empty) */
+	bool sparse;	  /* FILE_SPARSE, as authenticated by opening page 0 */
+	uint8_t id[PAGE_ID_BYTES];
+	uint64_t backing_size; /* valid while open: nobody else changes the file */
+	struct range_lock pages;
+};
+
+void file_init(struct file *file);
+void file_fini(struct file *file);
+
+/*
+ * Opens for O_RDONLY, O_WRONLY or O_RDWR (@flags; O_TRUNC is honoured); every success is
+ * paired with file_close(). 0 or -errno of open(2).
+ */
+int file_open(struct worker *w, struct inode *inode, int flags);
+
+/* Like file_open() with @fd, an O_RDWR descriptor of the backing file just made. Owns fd.
+ */
+int file_adopt(struct worker *w, struct inode *inode, int fd);
+
+/* Returns close(2)'s error, if any. */
+int file_close(struct worker *w, struct inode *inode);
+
+/* close(2) of one of the application's descriptors: reports what the backing store does.
+ */
+int file_flush(struct worker *w, struct inode *inode);
+
+/* Plain size @size: cuts or extends (with a hole). The file need not be open. */
+int file_truncate(struct worker *w, struct inode *inode, uint64_t size);
+
+/* Makes the content durable, and the entry too if the file is new. */
+int file_fsync(struct worker *w, struct inode *inode, bool datasync);
+
+/* Plain size; any page range of the file is held. */
+uint64_t file_size(const struct file *file);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One mounted volume. */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct inode_table;
+struct link;
+struct names;
+
+struct fs {
+	int root_fd; /* backing directory, O_PATH */
+	bool read_only;
+	bool unsettled; /* not closed cleanly, and not settled since: ends are in doubt */
+	bool give_away; /* we are root: new inodes belong to their maker */
+	pthread_rwlock_t tree; /* see fs/inode.h */
+	struct inode_table *inodes;
+	struct names *names;
+	struct link *link;
+};
+
+#endif

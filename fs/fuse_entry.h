@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the FUSE adapters share: from FUSE's terms to ours and back. */
+#ifndef FS_FUSE_ENTRY_H
+#define FS_FUSE_ENTRY_H
+
+#include <fuse_lowlevel.h>
+#include <stdint.h>
+
+#include "fs/inode.h"
+#include "fs/namespace.h"
+#include "fs/worker.h"
+
+/* Seconds for which the kernel may trust what it was told: nobody else changes the
+ * volume. */
+#define FUSE_ENTRY_TIMEOUT 86400.0
+
+static inline bool fuse_entry_interrupted(void *request)
+{
+	return fuse_req_interrupted(request);
+}
+
+/* The calling worker, which serves @req from here on. */
+static inline struct worker *fuse_entry_worker(fuse_req_t req)
+{
+	struct worker *w = worker_current();
+
+	w->request = req;
+	w->interrupted = fuse_entry_interrupted;
+	return w;
+}
+
+static inline struct inode *fuse_entry_inode(struct fs *fs, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? inode_root(fs) : (struct inode *)(uintptr_t)ino;
+}
+
+static inline struct fuse_entry_param fuse_entry_param(const struct ns_entry *entry)
+{
+	return (struct fuse_entry_param){
+		.ino = (fuse_ino_t)(uintptr_t)entry->inode,
+		.attr = entry->attr,
+		.attr_timeout = FUSE_ENTRY_TIMEOUT,
+		.entry_timeout = FUSE_ENTRY_TIMEOUT,
+	};
+}
+
+static inline struct ns_caller fuse_entry_caller(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct ns_caller){.uid = ctx->uid, .gid = ctx->gid};
+}
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/fs.h"
+#include "fs/fuse_loop.h"
+#include "fs/link.h"
+#include "fs/log.h"
+#include "fs/park.h"
+#include "fs/worker.h"
+
+enum {
+	MAX_WORKERS = 16,
+	SPIN_MAX_NS = 50000,
+	SPIN_MIN_NS = 1000,
+	SUSPENDED_POLL_MS = 100,
+	/* so that the payload of a WRITE lands on a page boundary */
+	WRITE_HEADERS = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in),
+	REQUEST_MAX = WRITE_HEADERS + ENGINE_DATA_BYTES,
+};
+
+struct loop {
+	struct fuse_session *se;
+	struct fs *fs;
+	int fuse_fd;
+	int wake_fd;
+	pthread_mutex_t lock;
+	pthread_cond_t baton_free;
+	bool baton_taken;
+	bool ended;
+	unsigned nr_waiting;
+	unsigned nr_workers;
+	pthread_t threads[MAX_WORKERS];
+	/* the rest is the baton holder's */
+	struct park park;
+	uint64_t spin_ns;
+};
+
+static _Thread_local struct worker *current;
+
+struct worker *worker_current(void)
+{
+	return current;
+}
+
+struct fs *worker_fs(struct worker *w)
+{
+	return w->fs;
+}
+
+static void start_worker(struct loop *loop);
+
+void worker_release_baton(struct worker *w)
+{
+	struct loop *loop = w->loop;
+
+	if (!w->has_baton)
+		return;
+	pthread_mutex_lock(&loop->lock);
+	w->has_baton = false;
+	loop->baton_taken = false;
+	if (loop->nr_waiting)
+		pthread_cond_signal(&loop->baton_free);
+	else
+		start_worker(loop);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+void worker_may_block(struct worker *w)
+{
+	engine_finish(w);
+	worker_release_baton(w);
+}
+
+/* False when the file system is unmounted. */
+static bool take_baton(struct worker *w)
+{
+	struct loop *loop = w->loop;
+
+	if (w->has_baton)
+		return true;
+	pthread_mutex_lock(&loop->lock);
+	loop->nr_waiting++;
+	while (loop->baton_taken && !loop->ended)
+		pthread_cond_wait(&loop->baton_free, &loop->lock);
+	loop->nr_waiting--;
+	if (!loop->ended)
+		w->has_baton = loop->baton_taken = true;
+	pthread_mutex_unlock(&loop->lock);
+	return w->has_baton;
+}
+
+static void end_loop(struct worker *w)
+{
+	struct loop *loop = w->loop;
+
+	pthread_mutex_lock(&loop->lock);
+	loop->ended = true;
+	w->has_baton = false;
+	pthread_cond_broadcast(&loop->baton_free);
+	pthread_mutex_unlock(&loop->lock);
+	/* whoever waits for a resume has nobody left to wait for */
+	link_shut(loop->fs->link);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* A request to @buf; its length, -EAGAIN when there is none, -ENODEV after unmounting. */
+static ssize_t read_once(struct loop *loop, void *buf)
+{
+	for (;;) {
+		ssize_t n = read(loop->fuse_fd, buf, REQUEST_MAX);
+
+		if (n >= 0)
+			return n;
+		/* ENOENT: the request was killed while it was being read */
+		if (errno != EINTR && errno != ENOENT)
+			return -errno;
+	}
+}
+
+/* Looks for a while before giving up; learns how long that is worth it. */
+static ssize_t read_spinning(struct loop *loop, void *buf)
+{
+	uint64_t until = now_ns() + loop->spin_ns;
+	ssize_t n;
+
+	do {
+		n = read_once(loop, buf);
+		if (n != -EAGAIN) {
+			loop->spin_ns += loop->spin_ns / 8;
+			if (loop->spin_ns > SPIN_MAX_NS)
+				loop->spin_ns = SPIN_MAX_NS;
+			return n;
+		}
+		sched_yield();
+	} while (now_ns() < until);
+	return -EAGAIN;
+}
+
+static void sleep_until_ready(struct loop *loop, bool requests)
+{
+	struct pollfd fds[2] = {{.fd = loop->wake_fd, .events = POLLIN},
+				{.fd = loop->fuse_fd, .events = POLLIN}};
+	uint64_t start = now_ns(), slept;
+	eventfd_t count;
+
+	poll(fds, requests ? 2 : 1, requests ? -1 : SUSPENDED_POLL_MS);
+	if (fds[0].revents)
+		eventfd_read(loop->wake_fd, &count);
+	slept = now_ns() - start;
+	loop->spin_ns = slept < SPIN_MAX_NS ? 2 * slept : loop->spin_ns / 2;
+	if (loop->spin_ns < SPIN_MIN_NS)
+		loop->spin_ns = SPIN_MIN_NS;
+}
+
+/* Requests that can be served, and ended with, while no key is there. */
+static bool needs_key(uint32_t opcode)
+{
+	switch (opcode) {
+	case FUSE_INIT:
+	case FUSE_DESTROY:
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+	case FUSE_GETATTR:
+	case FUSE_STATFS:
+	case FUSE_FLUSH:
+	case FUSE_RELEASE:
+	case FUSE_RELEASEDIR:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static void answer_interrupted(struct loop *loop, uint64_t unique)
+{
+	struct fuse_out_header out = {sizeof(out), -EINTR, unique};
+
+	/* ENOENT: the kernel has given the request up */
+	if (write(loop->fuse_fd, &out, sizeof(out)) < 0 && errno != ENOENT)
+		log_warn("answering an interrupted request failed (%s)", strerror(errno));
+}
+
+/* True when the request was dealt with here: it waits, or it ended one that did. */
+static bool park_request(struct loop *loop, const void *message, size_t len)
+{
+	const struct fuse_in_header *header = message;
+	const struct fuse_interrupt_in *interrupt = (const void *)(header + 1);
+	struct parked *parked;
+
+	if (header->opcode == FUSE_INTERRUPT && loop->park.first) {
+		parked = park_take_unique(&loop->park, interrupt->unique);
+		if (!parked)
+			return false;
+		answer_interrupted(loop, parked->unique);
+		park_free(parked);
+		return true;
+	}
+	if (link_epoch(loop->fs->link) || !needs_key(header->opcode))
+		return false;
+	return !park_add(&loop->park, header->unique, message, len);
+}
+
+static ssize_t unpark(struct loop *loop, void *buf)
+{
+	struct parked *parked;
+	ssize_t len;
+
+	if (!loop->park.first || !link_epoch(loop->fs->link))
+		return -EAGAIN;
+	parked = park_take(&loop->park);
+	memcpy(buf, parked->message, parked->len);
+	len = (ssize_t)parked->len;
+	park_free(parked);
+	return len;
+}
+
+/*
+ * The next request to serve. With @wait waits for it; else -EAGAIN when there is none.
+ * -ENODEV after unmounting.
+ */
+static ssize_t next_request(struct loop *loop, void *buf, bool wait)
+{
+	for (;;) {
+		ssize_t n = unpark(loop, buf);
+		bool full = park_is_full(&loop->park);
+
+		if (n > 0)
+			return n;
+		if (!full)
+			n = wait ? read_spinning(loop, buf) : read_once(loop, buf);
+		if (n > 0 && !park_request(loop, buf, (size_t)n))
+			return n;
+		if (n == -EAGAIN && !wait)
+			return n;
+		if (n < 0 && n != -EAGAIN)
+			return n;
+		if (n == -EAGAIN)
+			sleep_until_ready(loop, !full);
+	}
+}
+
+/* A handler makes the slot its own by setting w->slot to NULL. */
+static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
+{
+	struct fuse_buf buf = {.mem = slot->data - WRITE_HEADERS, .size = (size_t)len};
+
+	w->slot = slot;
+	fuse_session_process_buf(w->loop->se, &buf);
+	w->request = NULL;
+	w->interrupted = NULL;
+	if (w->slot)
+		engine_slot_put(&w->engine, w->slot);
+	w->slot = NULL;
+}
+
+/* Receives and dispatches while there is something and the baton is ours. */
+static void serve_batch(struct worker *w)
+{
+	bool first = true;
+
+	while (w->has_baton) {
+		struct engine_slot *slot = engine_slot_take(&w->engine);
+		ssize_t len;
+
+		if (!slot)
+			return;
+		len = next_request(w->loop, slot->data - WRITE_HEADERS, first);
+		if (len > 0) {
+			dispatch(w, slot, len);
+			engine_run(w);
+			first = false;
+			continue;
+		}
+		engine_slot_put(&w->engine, slot);
+		if (len != -EAGAIN)
+			end_loop(w);
+		return;
+	}
+}
+
+static void *worker_thread(void *arg)
+{
+	struct worker w = {.loop = arg};
+	int ret;
+
+	w.fs = w.loop->fs;
+	current = &w;
+	prctl(PR_SET_NAME, "hsmfs-worker");
+	ret = engine_init(&w.engine);
+	if (ret) {
+		log_warn("a worker could not get memory for its ring (%s)",
+			 strerror(-ret));
+		return NULL;
+	}
+	while (take_baton(&w)) {
+		serve_batch(&w);
+		engine_finish(&w);
+	}
+	engine_finish(&w);
+	engine_fini(&w.engine);
+	return NULL;
+}
+
+/* The lock is held. */
+static void start_worker(struct loop *loop)
+{
+	sigset_t all, before;
+
+	if (loop->nr_workers == MAX_WORKERS || loop->ended)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	if (!pthread_create(&loop->threads[loop->nr_workers], NULL, worker_thread, loop))
+		loop->nr_workers++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* libfuse knows PARALLEL_DIROPS but its 3.14 never asks for it. */
+static void amend_init(struct fuse_out_header *header, struct iovec *iov)
+{
+	struct fuse_init_out *init = iov->iov_base;
+
+	if (header->error || iov->iov_len < offsetof(struct fuse_init_out, unused))
+		return;
+	init->flags |= FUSE_PARALLEL_DIROPS;
+}
+
+static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	static bool init_seen;
+
+	(void)userdata;
+	if (!init_seen && count == 2) {
+		init_seen = true;
+		amend_init(iov[0].iov_base, &iov[1]);
+	}
+	return writev(fd, iov, count);
+}
+
+static ssize_t loop_read(int fd, void *buf, size_t len, void *userdata)
+{
+	(void)userdata;
+	return read(fd, buf, len);
+}
+
+int loop_start(struct fuse_session *se, struct fs *fs, struct loop **out)
+{
+	static const struct fuse_custom_io io = {.writev = loop_writev,
+						 .read = loop_read};
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return -ENOMEM;
+	loop->se = se;
+	loop->fs = fs;
+	loop->fuse_fd = fuse_session_fd(se);
+	loop->spin_ns = SPIN_MIN_NS;
+	park_init(&loop->park);
+	pthread_mutex_init(&loop->lock, NULL);
+	pthread_cond_init(&loop->baton_free, NULL);
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0 || fuse_session_custom_io(se, &io, loop->fuse_fd) ||
+	    fcntl(loop->fuse_fd, F_SETFL, O_RDWR | O_NONBLOCK)) {
+		int ret = errno ? -errno : -EIO;
+
+		close(loop->wake_fd);
+		free(loop);
+		return ret;
+	}
+	pthread_mutex_lock(&loop->lock);
+	start_worker(loop);
+	pthread_mutex_unlock(&loop->lock);
+	*out = loop;
+	return 0;
+}
+
+/* The next thread to join; workers may still be started while others are waited for. */
+static bool thread_at(struct loop *loop, unsigned i, pthread_t *thread)
+{
+	bool is_there;
+
+	pthread_mutex_lock(&loop->lock);
+	is_there = i < loop->nr_workers;
+	if (is_there)
+		*thread = loop->threads[i];
+	pthread_mutex_unlock(&loop->lock);
+	return is_there;
+}
+
+void loop_join(struct loop *loop)
+{
+	pthread_t thread;
+
+	for (unsigned i = 0; thread_at(loop, i, &thread); i++)
+		pthread_join(thread, NULL);
+}
+
+void loop_destroy(struct loop *loop)
+{
+	struct parked *parked;
+
+	while ((parked = park_take(&loop->park)))
+		park_free(parked);
+	close(loop->wake_fd);
+	pthread_cond_destroy(&loop->baton_free);
+	pthread_mutex_destroy(&loop->lock);
+	free(loop);
+}
+
+void loop_wake(struct loop *loop)
+{
+	eventfd_write(loop->wake_fd, 1);
+}
+
+unsigned loop_nr_workers(struct loop *loop)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&loop->lock);
+	n = loop->nr_workers;
+	pthread_mutex_unlock(&loop->lock);
+	return n;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Takes requests from /dev/fuse and has workers serve them.
+ *
+ * One worker at a time holds the baton and receives: it looks for requests for a bounded,
+ * adaptive time before it sleeps, takes several into its ring when there are several, and
+ * serves them itself. It passes the baton on only when it has to wait for something slow,
+ * so a lone client never pays for waking another thread. Workers are started when a
+ * baton finds nobody.
+ */
+#ifndef FS_FUSE_LOOP_H
+#define FS_FUSE_LOOP_H
+
+struct fs;
+struct fuse_session;
+struct loop;
+
+/* For a mounted session. 0 or -errno. */
+int loop_start(struct fuse_session *se, struct fs *fs, struct loop **out);
+
+/* Waits until the file system is unmounted and every worker has ended. */
+void loop_join(struct loop *loop);
+void loop_destroy(struct loop *loop);
+
+/* The link is up again: dispatches what was parked. Thread-safe. */
+void loop_wake(struct loop *loop);
+
+/* Workers there are. */
+unsigned loop_nr_workers(struct loop *loop);
+
+#endif

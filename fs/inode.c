@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/inode.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/fs.h"
+#include "fs/inode_table.h"
+
+enum { FIRST_BUCKETS = 1024 };
+
+static struct inode **bucket_of(struct inode_table *table, dev_t dev, ino_t ino)
+{
+	uint64_t hash = (ino ^ (dev << 40)) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &table->buckets[(hash >> 32) & (table->nr_buckets - 1)];
+}
+
+static struct inode *find(struct inode_table *table, dev_t dev, ino_t ino)
+{
+	struct inode *inode = *bucket_of(table, dev, ino);
+
+	while (inode && (inode->ino != ino || inode->dev != dev))
+		inode = inode->hash_next;
+	return inode;
+}
+
+static void hash_add(struct inode_table *table, struct inode *inode)
+{
+	struct inode **bucket = bucket_of(table, inode->dev, inode->ino);
+
+	inode->hash_next = *bucket;
+	*bucket = inode;
+	table->nr_hashed++;
+}
+
+void table_unhash(struct inode_table *table, struct inode *inode)
+{
+	struct inode **at = bucket_of(table, inode->dev, inode->ino);
+
+	while (*at && *at != inode)
+		at = &(*at)->hash_next;
+	if (!*at)
+		return;
+	*at = inode->hash_next;
+	inode->hash_next = NULL;
+	table->nr_hashed--;
+}
+
+/* Keeps chains short; without memory they just get longer. */
+static void hash_grow(struct inode_table *table)
+{
+	struct inode **old = table->buckets, **buckets;
+	size_t nr_old = table->nr_buckets;
+
+	if (table->nr_hashed < nr_old)
+		return;
+	buckets = calloc(nr_old * 2, sizeof(struct inode *));
+	if (!buckets)
+		return;
+	table->buckets = buckets;
+	table->nr_buckets = nr_old * 2;
+	table->nr_hashed = 0;
+	for (size_t i = 0; i < nr_old; i++) {
+		while (old[i]) {
+			struct inode *inode = old[i];
+
+			old[i] = inode->hash_next;
+			hash_add(table, inode);
+		}
+	}
+	free(old);
+}
+
+static void all_add(struct inode_table *table, struct inode *inode)
+{
+	inode->all_next = table->all;
+	if (table->all)
+		table->all->all_prev = inode;
+	table->all = inode;
+}
+
+static void all_remove(struct inode_table *table, struct inode *inode)
+{
+	if (inode->all_next)
+		inode->all_next->all_prev = inode->all_prev;
+	if (inode->all_prev)
+		inode->all_prev->all_next = inode->all_next;
+	else
+		table->all = inode->all_next;
+}
+
+static struct inode *inode_new(const struct stat *st)
+{
+	struct inode *inode = calloc(1, sizeof(*inode));
+
+	if (!inode)
+		return NULL;
+	inode->dev = st->st_dev;
+	inode->ino = st->st_ino;
+	inode->type = st->st_mode & S_IFMT;
+	inode->pin_fd = -1;
+	inode->dir.fd = -1;
+	pthread_mutex_init(&inode->lock, NULL);
+	if (S_ISREG(inode->type))
+		file_init(&inode->file);
+	return inode;
+}
+
+static void inode_free(struct inode *inode)
+{
+	while (inode->links) {
+		struct inode_link *link = inode->links;
+
+		inode->links = link->next;
+		free(link);
+	}
+	if (inode->pin_fd >= 0)
+		close(inode->pin_fd);
+	if (inode->dir.fd >= 0)
+		close(inode->dir.fd);
+	if (S_ISREG(inode->type))
+		file_fini(&inode->file);
+	pthread_mutex_destroy(&inode->lock);
+	free(inode->gone);
+	free(inode);
+}
+
+static bool is_dead(const struct inode_table *table, const struct inode *inode)
+{
+	return !inode->nr_lookups && !inode->nr_refs && inode != table->root;
+}
+
+static void take_out(struct inode_table *table, struct inode *inode)
+{
+	table_unhash(table, inode);
+	all_remove(table, inode);
+	place_uncache(table, inode);
+}
+
+/*
+ * Takes @inode, if nobody refers to it, out of the table, and all ancestors that only
+ * lived through it. Returns them chained by hash_next, to be freed without the lock.
+ */
+static struct inode *bury(struct inode_table *table, struct inode *inode)
+{
+	if (!is_dead(table, inode))
+		return NULL;
+	take_out(table, inode);
+	for (struct inode *dead = inode; dead; dead = dead->hash_next) {
+		for (struct inode_link *link = dead->links; link; link = link->next) {
+			struct inode *parent = link->parent;
+
+			parent->nr_refs--;
+			if (!is_dead(table, parent))
+				continue;
+			take_out(table, parent);
+			parent->hash_next = dead->hash_next;
+			dead->hash_next = parent;
+		}
+	}
+	return inode;
+}
+
+static void free_chain(struct inode *dead)
+{
+	while (dead) {
+		struct inode *next = dead->hash_next;
+
+		inode_free(dead);
+		dead = next;
+	}
+}
+
+int inode_table_create(struct fs *fs, int root_fd, struct inode_table **out)
+{
+	struct inode_table *table = calloc(1, sizeof(*table));
+	struct stat st;
+	int ret = -ENOMEM;
+
+	if (!table)
+		return -ENOMEM;
+	pthread_mutex_init(&table->lock, NULL);
+	place_cache_init(table);
+	table->nr_buckets = FIRST_BUCKETS;
+	table->buckets = calloc(table->nr_buckets, sizeof(struct inode *));
+	if (!table->buckets)
+		goto out;
+	if (fstat(root_fd, &st)) {
+		ret = -errno;
+		goto out;
+	}
+	table->root = inode_new(&st);
+	if (!table->root)
+		goto out;
+	table->root->dir.fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
+	if (table->root->dir.fd < 0) {
+		ret = -errno;
+		goto out;
+	}
+	hash_add(table, table->root);
+	fs->inodes = table;
+	*out = table;
+	return 0;
+out:
+	inode_table_destroy(table);
+	return ret;
+}
+
+void inode_table_destroy(struct inode_table *table)
+{
+	if (!table)
+		return;
+	while (table->all) {
+		struct inode *inode = table->all;
+
+		table->all = inode->all_next;
+		inode_free(inode);
+	}
+	if (table->root)
+		inode_free(table->root);
+	free(table->buckets);
+	pthread_mutex_destroy(&table->lock);
+	free(table);
+}
+
+struct inode *inode_root(struct fs *fs)
+{
+	return fs->inodes->root;
+}
+
+int inode_get(struct fs *fs, struct inode *parent, const char *name,
+	      const struct stat *st, struct inode **out)
+{
+	struct inode_table *table = fs->inodes;
+	struct inode *inode;
+	int ret = -EIO;
+
+	pthread_mutex_lock(&table->lock);
+	inode = find(table, st->st_dev, st->st_ino);
+	if (inode == table->root)
+		goto out;
+	if (inode && inode->type != (st->st_mode & S_IFMT)) {
+		/* Removed behind our back, and its number used again. */
+		table_unhash(table, inode);
+		inode = NULL;
+	}
+	ret = -ENOMEM;
+	if (!inode) {
+		inode = inode_new(st);
+		if (!inode)
+			goto out;
+		hash_grow(table);
+		hash_add(table, inode);
+		all_add(table, inode);
+	}
+	ret = link_remember(inode, parent, name);
+	if (ret) {
+		free_chain(bury(table, inode));
+		goto out;
+	}
+	inode->nr_lookups++;
+	*out = inode;
+out:
+	pthread_mutex_unlock(&table->lock);
+	return ret;
+}
+
+void inode_forget(struct fs *fs, struct inode *inode, uint64_t nr)
+{
+	struct inode *dead;
+
+	pthread_mutex_lock(&fs->inodes->lock);
+	inode->nr_lookups -= nr < inode->nr_lookups ? nr : inode->nr_lookups;
+	dead = bury(fs->inodes, inode);
+	pthread_mutex_unlock(&fs->inodes->lock);
+	free_chain(dead);
+}
+
+void inode_hold(struct fs *fs, struct inode *inode)
+{
+	pthread_mutex_lock(&fs->inodes->lock);
+	inode->nr_refs++;
+	pthread_mutex_unlock(&fs->inodes->lock);
+}
+
+void inode_release(struct fs *fs, struct inode *inode)
+{
+	struct inode *dead;
+
+	pthread_mutex_lock(&fs->inodes->lock);
+	inode->nr_refs--;
+	dead = bury(fs->inodes, inode);
+	pthread_mutex_unlock(&fs->inodes->lock);
+	free_chain(dead);
+}
+
+void inode_visit(struct fs *fs, void (*visit)(struct inode *inode, void *arg), void *arg)
+{
+	struct inode_table *table = fs->inodes;
+	struct inode *inode, *next;
+
+	visit(table->root, arg);
+	pthread_mutex_lock(&table->lock);
+	inode = table->all;
+	if (inode)
+		inode->nr_refs++;
+	pthread_mutex_unlock(&table->lock);
+	while (inode) {
+		visit(inode, arg);
+		/* Held, so it is still in the list. */
+		pthread_mutex_lock(&table->lock);
+		next = inode->all_next;
+		if (next)
+			next->nr_refs++;
+		pthread_mutex_unlock(&table->lock);
+		inode_release(fs, inode);
+		inode = next;
+	}
+}
+
+struct inode *inode_find(struct fs *fs, const struct stat *st)
+{
+	struct inode *inode;
+
+	pthread_mutex_lock(&fs->inodes->lock);
+	inode = find(fs->inodes, st->st_dev, st->st_ino);
+	if (inode)
+		inode->nr_refs++;
+	pthread_mutex_unlock(&fs->inodes->lock);
+	return inode;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inodes the kernel knows, and where their backing files are.
+ *
+ * An inode has no file descriptor of its own: it is reached as a name in its parent's
+ * directory, whose O_PATH descriptor comes from a bounded cache. So a million known
+ * inodes need no million descriptors. An inode whose last known name is removed while its
+ * backing lives on (other hard links, a directory somebody stands in) is pinned by an
+ * O_PATH descriptor; an open file without a name is reached through its own descriptor.
+ *
+ * Locks, in the order they are taken: tree (fs->tree: parents and names of every inode;
+ * read to resolve, write to rename or remove), inode->lock (directory id, file state),
+ * table->lock (hash, reference counts, descriptor cache). The tree is not recursive: who
+ * holds it or an inode->lock must not call inode_enter(), inode_stat() or
+ * inode_open_backing().
+ */
+#ifndef FS_INODE_H
+#define FS_INODE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "fs/file.h"
+#include "hsm/api/page.h"
+
+struct fs;
+struct inode_table;
+struct inode;
+
+/*
+ * A known name of an inode. Links are added under table->lock with the tree held in any
+ * way, removed only with the tree held for writing.
+ */
+struct inode_link {
+	struct inode_link *next;
+	struct inode *parent; /* referenced */
+	uint32_t unsynced;    /* not 0: the entry may not have reached the disk yet */
+	char name[];	      /* backing name in parent */
+};
+
+struct inode {
+	struct inode *hash_next;
+	struct inode *all_prev, *all_next;
+	struct inode_link *links; /* newest first; none for the root and removed inodes */
+	dev_t dev;		  /* of the backing inode: the key of the table */
+	ino_t ino;
+	mode_t type;	     /* S_IFMT bits */
+	uint64_t nr_lookups; /* the kernel's references */
+	uint64_t nr_refs;    /* ours: children, operations in progress, open files */
+	int pin_fd;	     /* O_PATH, or -1 */
+	struct stat *gone;   /* last attributes, once the last name was removed */
+
+	pthread_mutex_t lock;
+	struct {
+		int fd;		/* O_PATH, or -1 when not cached */
+		unsigned users; /* borrowers of fd */
+		bool has_id;
+		bool warned; /* that it is damaged; atomic */
+		uint8_t id[PAGE_ID_BYTES];
+		struct inode *lru_prev, *lru_next;
+	} dir;
+	struct file file; /* regular files */
+};
+
+/* Where an inode is right now: the *at() calls take (dirfd, name). */
+struct inode_place {
+	struct inode *dir; /* whose descriptor is borrowed; put back by inode_leave() */
+	int dirfd;
+	const char *name;
+	char proc[32]; /* /proc/self/fd/N of a pinned inode: follow the link then */
+	bool pinned;
+};
+
+/* Table with the root inode (backing directory @root_fd, duplicated). 0 or -errno. */
+int inode_table_create(struct fs *fs, int root_fd, struct inode_table **out);
+void inode_table_destroy(struct inode_table *table);
+
+struct inode *inode_root(struct fs *fs);
+
+/*
+ * The inode for backing (@st) found as @name in @parent, made if it is new; one lookup
+ * reference more. Remembers the name. The tree is held. -ENOMEM, -EIO (the root inside
+ * itself).
+ */
+int inode_get(struct fs *fs, struct inode *parent, const char *name,
+	      const struct stat *st, struct inode **out);
+
+/* Drops @nr lookup references (FUSE FORGET). */
+void inode_forget(struct fs *fs, struct inode *inode, uint64_t nr);
+
+/* A reference of ours, so that a forget meanwhile does not free it. */
+void inode_hold(struct fs *fs, struct inode *inode);
+void inode_release(struct fs *fs, struct inode *inode);
+
+/*
+ * Resolves @inode and holds the tree for reading until inode_leave(). -ESTALE when its
+ * backing is not where it was (changed behind our back), -EMFILE, -ENOMEM...
+ * Between enter and leave no other inode may be entered.
+ */
+int inode_enter(struct fs *fs, struct inode *inode, struct inode_place *place);
+void inode_leave(struct fs *fs, struct inode_place *place);
+
+/* The same for a caller that holds the tree itself. */
+int inode_locate(struct fs *fs, struct inode *inode, struct inode_place *place);
+void inode_unlocate(struct fs *fs, struct inode_place *place);
+
+/*
+ * The O_PATH descriptor of a directory, valid until inode_return(); the tree is held.
+ * -ESTALE, -EMFILE...
+ */
+int inode_borrow(struct fs *fs, struct inode *dir);
+void inode_return(struct fs *fs, struct inode *dir);
+
+/* Turns a backing inode's attributes into plain ones (st_size, st_blksize). */
+void inode_plain(struct stat *st);
+
+/*
+ * fstatat() of @inode with st_size in plain bytes; of a removed one that nothing leads to
+ * any more, what it was. 0 or -errno.
+ */
+int inode_stat(struct fs *fs, struct inode *inode, struct stat *st);
+
+/* Whether @inode was removed for good, and only its last attributes are left. */
+bool inode_is_gone(struct fs *fs, struct inode *inode);
+
+/* Opens the backing inode with @flags (never O_CREAT). A descriptor or -errno. */
+int inode_open_backing(struct fs *fs, struct inode *inode, int flags);
+
+/*
+ * Calls @visit, with no lock held, for every inode the kernel may have pages of (suspend
+ * drops them). Inodes that come up meanwhile may be missed.
+ */
+void inode_visit(struct fs *fs, void (*visit)(struct inode *inode, void *arg), void *arg);
+
+/* --- for those who change the tree, which they hold for writing --- */
+
+/* The known inode of backing (@st), held, or NULL. */
+struct inode *inode_find(struct fs *fs, const struct stat *st);
+
+/* A link for inode_move(), made before there is no way back. NULL when out of memory. */
+struct inode_link *inode_link_create(const char *name);
+
+/*
+ * @inode (NULL: not known) lost its @name in @dir and gained @link, which is consumed, in
+ * @to.
+ */
+void inode_move(struct fs *fs, struct inode *inode, struct inode *dir, const char *name,
+		struct inode *to, struct inode_link *link);
+
+/*
+ * Call before (@dirfd, @name), a backing name of @inode in @dir with attributes @st, is
+ * removed: pins the inode if it must outlive the name. inode_unpin() takes it back when
+ * the removal failed. 0 or openat()'s error.
+ */
+int inode_pin(struct fs *fs, struct inode *inode, struct inode *dir, int dirfd,
+	      const char *name, const struct stat *st);
+void inode_unpin(struct fs *fs, struct inode *inode);
+
+/* @name of @inode in @dir is gone; @st as it was before. */
+void inode_removed(struct fs *fs, struct inode *inode, struct inode *dir,
+		   const char *name, const struct stat *st);
+
+/* --- durability of entries (fs/sync.c) --- */
+
+/* Notes that @name of @inode in @dir is new; the tree is held. */
+void inode_unsynced(struct fs *fs, struct inode *inode, struct inode *dir,
+		    const char *name);
+
+/*
+ * A directory, held, in which a name of @inode may not be durable yet (@mark: for
+ * inode_synced()), or NULL.
+ */
+struct inode *inode_next_unsynced(struct fs *fs, struct inode *inode, uint32_t *mark);
+
+/* What @mark stands for is durable now, unless it became new again since. */
+void inode_synced(struct fs *fs, struct inode *inode, uint32_t mark);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests that came in while the volume was suspended, as they were read from /dev/fuse,
+ * waiting to be dispatched. Not thread-safe: belongs to whoever holds the baton
+ * (fs/fuse_loop.h).
+ */
+#ifndef FS_PARK_H
+#define FS_PARK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct parked {
+	struct parked *next;
+	uint64_t unique; /* the kernel's number of the request */
+	size_t len;
+	uint8_t message[];
+};
+
+struct park {
+	struct parked *first, **end;
+	size_t bytes;
+};
+
+/* Beyond this nothing more is read; the rest waits in the kernel, where it can be killed.
+ */
+enum { PARK_MAX_BYTES = 16 * 1024 * 1024 };
+
+void park_init(struct park *park);
+
+/* Copies a request. -ENOMEM. */
+int park_add(struct park *park, uint64_t unique, const void *message, size_t len);
+
+/* The oldest, for the caller to park_free(); NULL when there is none. */
+struct parked *park_take(struct park *park);
+
+/* Takes out the request @unique; NULL if it is not parked. */
+struct parked *park_take_unique(struct park *park, uint64_t unique);
+
+/* Wipes (it may hold file data) and frees. */
+void park_free(struct parked *parked);
+
+bool park_is_full(const struct park *park);
+
+#endif

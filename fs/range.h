@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Page-range locks of one file: readers share, writers exclude. */
+#ifndef FS_RANGE_H
+#define FS_RANGE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RANGE_END UINT64_MAX /* up to any size the file may get */
+
+/* One held range; lives in the holder's memory until unlocked. */
+struct range {
+	uint64_t first, last; /* pages, inclusive */
+	bool exclusive;
+	struct range *next;
+};
+
+struct range_lock {
+	pthread_mutex_t mutex;
+	pthread_cond_t freed;
+	struct range *held;
+};
+
+void range_lock_init(struct range_lock *lock);
+void range_lock_fini(struct range_lock *lock);
+
+/* False when another holder is in the way. */
+bool range_try(struct range_lock *lock, struct range *range);
+
+/* Waits. The caller must hold no other range that its holder could wait for. */
+void range_wait(struct range_lock *lock, struct range *range);
+
+void range_release(struct range_lock *lock, struct range *range);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/settle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/file.h"
+#include "fs/fs.h"
+#include "fs/link.h"
+#include "fs/log.h"
+#include "fs/pages.h"
+#include "fs/volume/name.h"
+#include "fs/worker.h"
+
+enum { CLOCK_SLACK_S = 3600 }; /* the backing store may have a clock of its own */
+
+struct pass {
+	struct worker w;
+	int64_t since;
+	int error; /* the first */
+};
+
+/* Nobody can resume a volume that is not served yet: do not wait for that. */
+static bool link_gone(void *link)
+{
+	return !link_epoch(link);
+}
+
+static void note_error(struct pass *pass, int error)
+{
+	if (!pass->error)
+		pass->error = error;
+}
+
+static void settle_file(struct pass *pass, int dirfd, const char *entry)
+{
+	struct file file;
+	struct stat st;
+	int ret = 0;
+
+	file_init(&file);
+	file.fd = openat(dirfd, entry, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (file.fd < 0 && errno == EACCES) {
+		/* ours, but not writable: nobody has written to it either */
+		file_fini(&file);
+		return;
+	}
+	if (file.fd < 0 || fstat(file.fd, &st)) {
+		ret = -errno;
+	} else {
+		file.backing_size = (uint64_t)st.st_size;
+		pass->w.request = pass->w.fs->link;
+		pass->w.interrupted = link_gone;
+		ret = pages_settle(&pass->w, &file);
+	}
+	if (ret == -EIO)
+		log_warn("the last page of inode %llu is damaged",
+			 (unsigned long long)st.st_ino);
+	else if (ret)
+		note_error(pass, ret);
+	file_fini(&file);
+}
+
+static void settle_directory(struct pass *pass, int fd);
+
+static void settle_entry(struct pass *pass, int dirfd, const char *entry)
+{
+	struct stat st;
+	int fd;
+
+	if (fstatat(dirfd, entry, &st, AT_SYMLINK_NOFOLLOW)) {
+		note_error(pass, -errno);
+		return;
+	}
+	if (S_ISREG(st.st_mode) && st.st_size &&
+	    st.st_ctime >= pass->since - CLOCK_SLACK_S)
+		settle_file(pass, dirfd, entry);
+	if (!S_ISDIR(st.st_mode))
+		return;
+	fd = openat(dirfd, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0)
+		settle_directory(pass, fd);
+	else if (errno != EACCES)
+		note_error(pass, -errno);
+}
+
+/* Closes @fd. Whatever is not a file's entry is left alone. */
+static void settle_directory(struct pass *pass, int fd)
+{
+	DIR *dir = fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		note_error(pass, -errno);
+		close(fd);
+		return;
+	}
+	while (pass->error != -EINTR && (errno = 0, entry = readdir(dir))) {
+		enum name_kind kind = name_classify(entry->d_name);
+
+		if (kind == NAME_SHORT || kind == NAME_LONG)
+			settle_entry(pass, fd, entry->d_name);
+	}
+	if (errno)
+		note_error(pass, -errno);
+	closedir(dir);
+}
+
+int settle_volume(struct fs *fs, int64_t since)
+{
+	struct pass pass = {.w = {.fs = fs}, .since = since};
+	int fd, ret;
+
+	fd = openat(fs->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = engine_init(&pass.w.engine);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	pass.w.slot = engine_slot_take(&pass.w.engine);
+	settle_directory(&pass, fd);
+	engine_fini(&pass.w.engine);
+	return pass.error;
+}

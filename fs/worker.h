@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker: one thread with one ring. fs/loop.c runs it; here is what the rest of fs/
+ * needs of it.
+ */
+#ifndef FS_WORKER_H
+#define FS_WORKER_H
+
+#include <stdbool.h>
+
+#include "fs/engine.h"
+
+struct fs;
+struct loop;
+
+struct worker {
+	struct fs *fs;
+	struct loop *loop;
+	struct engine engine;
+	struct engine_slot *slot; /* of the request being dispatched */
+	/* the request being dispatched, for waits that can be interrupted */
+	void *request;
+	bool (*interrupted)(void *request);
+	bool has_baton; /* see fs/loop.h */
+};
+
+/* The volume a worker serves. */
+struct fs *worker_fs(struct worker *w);
+
+/* The worker of the calling thread (FUSE adapters have no other way to it). */
+struct worker *worker_current(void);
+
+/*
+ * Call before anything that may take long (fsync, a large truncate, waiting for a lock):
+ * completes the worker's queued operations and lets another worker receive requests.
+ */
+void worker_may_block(struct worker *w);
+
+/* The same without completing anything: for waiting until operations can complete. */
+void worker_release_baton(struct worker *w);
+
+#endif
