@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* close: unmount, and return only when everything is on disk and the volume is free. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "fs/volume/mountctl.h"
+#include "mkfs/cmd.h"
+#include "mkfs/control.h"
+#include "mkfs/launch.h"
+#include "mkfs/options.h"
+#include "mkfs/say.h"
+
+enum { END_TIMEOUT_MS = 30000 };
+
+/*
+ * The process that serves @path, as a descriptor that names it even after its death; -1
+ * when it does not say (it has died, or is another user's).
+ */
+static int find_process(const char *path)
+{
+	json_t *request = control_request("status");
+	json_t *reply = NULL;
+	json_int_t pid = 0;
+
+	if (request && mountctl_call(path, request, CONTROL_QUICK_MS, &reply) == 0)
+		pid = json_integer_value(json_object_get(reply, "hsmfs_pid"));
+	json_decref(request);
+	json_decref(reply);
+	return pid > 0 && pid <= INT_MAX ? pidfd_open((pid_t)pid, 0) : -1;
+}
+
+static int unmount(const char *path)
+{
+	char why[256] = "";
+	int rc;
+
+	if (geteuid() == 0)
+		rc = umount2(path, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+	else
+		rc = launch_unmount(path, why, sizeof(why));
+	if (rc == -EBUSY)
+		return say_error(
+			EXIT_BUSY,
+			"%s is in use: leave it and close its files (fuser -vm %s "
+			"lists who has them), then try again.",
+			path, path);
+	if (rc < 0)
+		return say_error(say_code(rc), "Cannot unmount %s: %s.", path,
+				 *why ? why : strerror(-rc));
+	return 0;
+}
+
+/* The descriptor of a process becomes readable when it ends. */
+static int wait_for_end(const char *path, int process)
+{
+	struct pollfd poll_fd = {.fd = process, .events = POLLIN};
+	int rc;
+
+	do {
+		rc = poll(&poll_fd, 1, END_TIMEOUT_MS);
+	} while (rc < 0 && errno == EINTR);
+	if (rc > 0)
+		return 0;
+	return say_error(
+		EXIT_BUSY,
+		"%s is unmounted, but hsmfs is still writing to the volume; wait for "
+		"it to end before you use the volume's directory.",
+		path);
+}
+
+int cmd_close(char *const args[], const struct options *options)
+{
+	char path[PATH_MAX];
+	int process, code = control_require(args[0], path);
+
+	(void)options;
+	if (code)
+		return code;
+	process = find_process(path);
+	code = unmount(path);
+	if (process >= 0) {
+		if (code == 0)
+			code = wait_for_end(path, process);
+		close(process);
+	}
+	return code;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mkfs/volume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/volume/hex.h"
+#include "hsm/api/client.h"
+#include "hsm/api/secmem.h"
+#include "mkfs/options.h"
+#include "mkfs/passphrase.h"
+#include "mkfs/recovery.h"
+#include "mkfs/say.h"
+
+enum {
+	TRIES = 3,	     /* for a person, as cryptsetup gives */
+	TPM_NAME_SHOWN = 8,  /* bytes of a TPM's name that tell it from others */
+	TPM_NAME_PREFIX = 2, /* the hash algorithm, the same for all */
+};
+
+int volume_open_directory(const char *dir, struct volume *volume)
+{
+	memset(volume, 0, sizeof(*volume));
+	volume->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (volume->dirfd < 0 && errno == ENOENT)
+		return say_error(EXIT_PATH, "There is no directory %s; make it first.",
+				 dir);
+	if (volume->dirfd < 0 || !realpath(dir, volume->path)) {
+		int rc = -errno;
+
+		volume_close(volume);
+		return say_error(say_code(rc), "Cannot open the directory %s: %s.", dir,
+				 strerror(-rc));
+	}
+	return 0;
+}
+
+int volume_open(const char *dir, struct volume *volume)
+{
+	char why[320] = "";
+	int rc = volume_open_directory(dir, volume);
+
+	if (rc)
+		return rc;
+	rc = header_load(volume->dirfd, &volume->header, why, sizeof(why));
+	if (rc == 0)
+		return 0;
+	volume_close(volume);
+	if (rc == -ENOENT)
+		return say_error(
+			EXIT_INVALID,
+			"%s is not an hsmfs volume: %s; hsmsetup luksFormat makes "
+			"one.",
+			dir, why);
+	/* ENOTDIR and the like would read as a wrong path, which it is not. */
+	return say_error(say_code(rc) == EXIT_PATH ? EXIT_INVALID : say_code(rc),
+			 "Cannot use the volume %s: %s.", dir, why);
+}
+
+void volume_close(struct volume *volume)
+{
+	hsm_disconnect(volume->hsm);
+	volume->hsm = NULL;
+	header_fini(&volume->header);
+	if (volume->dirfd >= 0)
+		close(volume->dirfd);
+	volume->dirfd = -1;
+}
+
+int volume_connect(struct volume *volume)
+{
+	char why[320] = "";
+	int rc = hsm_connect(1, &volume->hsm, why, sizeof(why));
+
+	if (rc == 0)
+		return 0;
+	if (!*why)
+		snprintf(why, sizeof(why), "%s", strerror(-rc));
+	/* A wrong path or a busy file here is none of the user's. */
+	return say_error(say_code(rc) <= EXIT_MEMORY ? say_code(rc) : EXIT_INVALID,
+			 "Cannot reach the HSM: %s%s", why,
+			 strchr(".?", why[strlen(why) - 1]) ? "" : ".");
+}
+
+/* --- slots ----------------------------------------------------------------------- */
+
+static bool serves(const struct volume *volume, unsigned nr)
+{
+	const struct wire_hello_reply *identity = hsm_identity(volume->hsm);
+
+	return volume->header.used[nr] && volume->header.kinds[nr] != HEADER_FOREIGN &&
+	       memcmp(volume->header.slots[nr].tpm_name, identity->tpm_name,
+		      sizeof(identity->tpm_name)) == 0;
+}
+
+static void short_name(const uint8_t name[KEYSLOT_TPM_NAME_BYTES],
+		       char text[2 * TPM_NAME_SHOWN + 1])
+{
+	hex_encode(name + TPM_NAME_PREFIX, TPM_NAME_SHOWN, text);
+}
+
+/* Says which TPMs the volume wants and which one is here, when no slot matches. */
+static int check_token(const struct volume *volume)
+{
+	const struct wire_hello_reply *identity = hsm_identity(volume->hsm);
+	char here[2 * TPM_NAME_SHOWN + 1];
+	char wanted[KEYSLOT_COUNT * (2 * TPM_NAME_SHOWN + 1) + 1] = "";
+	size_t len = 0;
+
+	for (unsigned nr = 0; nr < KEYSLOT_COUNT; nr++) {
+		char name[2 * TPM_NAME_SHOWN + 1];
+
+		if (serves(volume, nr))
+			return 0;
+		if (!volume->header.used[nr] ||
+		    volume->header.kinds[nr] == HEADER_FOREIGN)
+			continue;
+		short_name(volume->header.slots[nr].tpm_name, name);
+		if (strstr(wanted, name))
+			continue;
+		len += (size_t)snprintf(wanted + len, sizeof(wanted) - len, "%s%s",
+					len ? " " : "", name);
+	}
+	short_name(identity->tpm_name, here);
+	if (!len)
+		return say_error(EXIT_DENIED,
+				 "%s has no key slot that this version can use.",
+				 volume->path);
+	return say_error(
+		EXIT_DENIED,
+		"No key slot of %s belongs to this HSM: it has the TPM %s (%s) and "
+		"the volume wants %s; use the HSM state or the machine that it was "
+		"made with.",
+		volume->path, here, identity->token, wanted);
+}
+
+/*
+ * Tries the slots of @kind in turn. -ENOENT when there is none; else the error that says
+ * most: a wrong passphrase hides a damaged slot only if it was wrong for all others.
+ */
+static int try_slots(struct volume *volume, enum header_kind kind, const void *pass,
+		     size_t len, uint32_t *wait_s)
+{
+	int result = -ENOENT;
+
+	for (unsigned nr = 0; nr < KEYSLOT_COUNT; nr++) {
+		int rc;
+
+		if (!serves(volume, nr) || volume->header.kinds[nr] != kind)
+			continue;
+		rc = hsm_unlock(volume->hsm, volume->header.uuid,
+				&volume->header.slots[nr], pass, len, wait_s);
+		if (rc != -EKEYREJECTED && rc != -EBADMSG && rc != -ENXIO)
+			return rc;
+		if (result != -EBADMSG)
+			result = rc;
+	}
+	return result;
+}
+
+/*
+ * A wrong passphrase costs a try of the TPM's for every slot. So what looks like a
+ * recovery key goes to recovery slots only, and what does not to the others.
+ */
+static int try_passphrase(struct volume *volume, const struct passphrase *pass,
+			  uint32_t *wait_s)
+{
+	char *text = secmem_alloc(RECOVERY_TEXT_LEN + 1);
+	int rc;
+
+	if (!text)
+		return -ENOMEM;
+	rc = recovery_parse(pass->bytes, pass->len, text);
+	if (rc == 1)
+		rc = try_slots(volume, HEADER_RECOVERY, text, RECOVERY_TEXT_LEN, wait_s);
+	else if (rc == 0)
+		rc = try_slots(volume, HEADER_PASSPHRASE, pass->bytes, pass->len, wait_s);
+	secmem_free(text);
+	return rc;
+}
+
+static int say_refusal(int rc, uint32_t wait_s)
+{
+	switch (rc) {
+	case 0:
+		return 0;
+	case -EKEYREJECTED:
+	case -ENOENT:
+		return say_error(EXIT_DENIED, "No key available with this passphrase.");
+	case -EINVAL:
+		return say_error(EXIT_DENIED,
+				 "The recovery key has a typing mistake; compare "
+				 "it with what was written down.");
+	case -EAGAIN:
+		return say_error(
+			EXIT_DENIED,
+			"Too many wrong passphrases: the TPM takes the next one in "
+			"%u seconds.",
+			wait_s);
+	case -EBADMSG:
+		return say_error(
+			EXIT_INVALID,
+			"The passphrase does not open a slot, and a key slot is "
+			"damaged; try another slot's passphrase or recovery key.");
+	default:
+		return say_error(say_code(rc), "The HSM cannot unlock the volume: %s.",
+				 strerror(-rc));
+	}
+}
+
+static int unlock_once(struct volume *volume, const struct passphrase_source *source,
+		       int *rc)
+{
+	struct passphrase pass;
+	char prompt[PATH_MAX + 32];
+	uint32_t wait_s = 0;
+	int code;
+
+	snprintf(prompt, sizeof(prompt), "Enter passphrase for %s: ", volume->path);
+	code = passphrase_read(source, prompt, false, &pass);
+	if (code)
+		return code;
+	*rc = try_passphrase(volume, &pass, &wait_s);
+	passphrase_fini(&pass);
+	return say_refusal(*rc, wait_s);
+}
+
+int volume_unlock(struct volume *volume, const struct passphrase_source *source)
+{
+	char why[320] = "";
+	int tries = passphrase_is_typed(source) ? TRIES : 1;
+	int code = volume_connect(volume);
+	int rc = 0;
+
+	if (code == 0)
+		code = check_token(volume);
+	if (code)
+		return code;
+	do {
+		code = unlock_once(volume, source, &rc);
+	} while (code && --tries &&
+		 (rc == -EKEYREJECTED || rc == -EINVAL || rc == -ENOENT));
+	if (code)
+		return code;
+	rc = header_verify(volume->dirfd, &volume->header, volume->hsm, why, sizeof(why));
+	if (rc < 0)
+		return say_error(rc == -ENOMEM ? EXIT_MEMORY : EXIT_INVALID,
+				 "Cannot use the volume %s: %s.", volume->path, why);
+	return 0;
+}
+
+int volume_ticket(struct volume *volume, int read_only, const struct options *options,
+		  uint8_t ticket[WIRE_TICKET_BYTES])
+{
+	const struct wire_ticket want = {
+		.rights = WIRE_MAY_OPEN | (read_only ? 0 : WIRE_MAY_SEAL),
+		.lease_s = options->lease_s,
+		.idle_s = options->idle_s,
+	};
+	int rc = hsm_ticket(volume->hsm, &want, ticket);
+
+	if (rc == 0)
+		return 0;
+	return say_error(say_code(rc), "The HSM gives no ticket: %s.", strerror(-rc));
+}
