@@ -118,18 +118,36 @@ static uint32_t old_bytes(const struct data_request *request, uint64_t index)
 	return page_overhead(index) + layout_content(index, request->old_size);
 }
 
-/* Reads the old page @index into @buf if bytes of it survive. Its length or -errno. */
-static int read_old(const struct data_request *request, uint64_t index, uint8_t *buf)
+/* Bytes of page @index on disk if any of them survive the write, else 0. */
+static uint32_t surviving(const struct data_request *request, uint64_t index)
 {
 	uint64_t start = layout_page_start(index);
 	uint32_t len = old_bytes(request, index);
 	uint64_t old_end = start + len - page_overhead(index);
-	int ret;
 
-	if (!len || (request->off <= start && request->off + request->size >= old_end))
+	if (len && request->off <= start && request->off + request->size >= old_end)
 		return 0;
-	ret = pages_read_backing(request->inode->file.fd, buf, len, index * PAGE_BYTES);
-	return ret ? ret : (int)len;
+	return len;
+}
+
+/* Reads the old pages that are needed: those at the write's edges. 0 or -errno. */
+static int read_old(const struct data_request *request, uint32_t first_len,
+		    uint32_t last_len)
+{
+	int fd = request->inode->file.fd;
+	uint8_t *old = request->slot->old;
+	int ret = 0;
+
+	/* the commonest case, a small write across two pages, takes one system call */
+	if (first_len == PAGE_BYTES && last_len && request->last == request->first + 1)
+		return pages_read_backing(fd, old, first_len + last_len,
+					  request->first * PAGE_BYTES);
+	if (first_len)
+		ret = pages_read_backing(fd, old, first_len, request->first * PAGE_BYTES);
+	if (!ret && last_len)
+		ret = pages_read_backing(fd, old + PAGE_BYTES, last_len,
+					 request->last * PAGE_BYTES);
+	return ret;
 }
 
 /* The descriptor that seals the request's pages. 0 or -errno. */
@@ -138,13 +156,13 @@ static int prepare(struct worker *w, struct data_request *request)
 	struct file *file = &request->inode->file;
 	struct engine_slot *slot = request->slot;
 	struct ring_sqe *sqe = &request->op.sqe;
-	int first_len = read_old(request, request->first, slot->old);
-	int last_len = 0;
+	uint32_t first_len = surviving(request, request->first);
+	uint32_t last_len =
+		request->last > request->first ? surviving(request, request->last) : 0;
+	int ret = read_old(request, first_len, last_len);
 
-	if (request->last > request->first)
-		last_len = read_old(request, request->last, slot->old + PAGE_BYTES);
-	if (first_len < 0 || last_len < 0)
-		return first_len < 0 ? first_len : last_len;
+	if (ret)
+		return ret;
 	*sqe = (struct ring_sqe){
 		.op = RING_SEAL,
 		.count = (uint16_t)(request->last - request->first + 1),
@@ -156,9 +174,9 @@ static int prepare(struct worker *w, struct data_request *request)
 		.dst = engine_offset(&w->engine, slot->sealed),
 		.dst_len = ENGINE_DATA_BYTES,
 		.old_first = engine_offset(&w->engine, slot->old),
-		.old_first_len = (uint32_t)first_len,
+		.old_first_len = first_len,
 		.old_last = engine_offset(&w->engine, slot->old + PAGE_BYTES),
-		.old_last_len = (uint32_t)last_len,
+		.old_last_len = last_len,
 		.header_flags = file->sparse ? FILE_SPARSE : 0};
 	if (file->sparse)
 		sqe->flags |= RING_OPEN_HOLES;

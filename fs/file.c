@@ -16,7 +16,7 @@ void file_init(struct file *file)
 {
 	file->fd = -1;
 	file->writable = false;
-	file->nr_open = 0;
+	file->nr_open = file->nr_cached = 0;
 	file->has_id = file->sparse = false;
 	file->backing_size = 0;
 	range_lock_init(&file->pages);
@@ -152,6 +152,26 @@ int file_open(struct worker *w, struct inode *inode, int flags)
 int file_adopt(struct worker *w, struct inode *inode, int fd)
 {
 	return count_open(w, inode, fd, true);
+}
+
+bool file_cache(struct inode *inode, bool direct)
+{
+	struct file *file = &inode->file;
+	bool cached;
+
+	pthread_mutex_lock(&inode->lock);
+	cached = !direct || file->nr_cached;
+	if (cached)
+		file->nr_cached++;
+	pthread_mutex_unlock(&inode->lock);
+	return cached;
+}
+
+void file_uncache(struct inode *inode)
+{
+	pthread_mutex_lock(&inode->lock);
+	inode->file.nr_cached--;
+	pthread_mutex_unlock(&inode->lock);
 }
 
 int file_close(struct worker *w, struct inode *inode)

@@ -22,11 +22,12 @@ struct inode;
  * be read by holders of any range.
  */
 struct file {
-	int fd;		  /* backing, shared by all opens; -1 when not open */
-	bool writable;	  /* fd is O_RDWR */
-	unsigned nr_open; /* handles that hold fd */
-	bool has_id;	  /* id and flags are those of page 0 (a file without is empty) */
-	bool sparse;	  /* FILE_SPARSE, as authenticated by opening page 0 */
+	int fd;		    /* backing, shared by all opens; -1 when not open */
+	bool writable;	    /* fd is O_RDWR */
+	unsigned nr_open;   /* handles that hold fd */
+	unsigned nr_cached; /* of them, those that go through the kernel's page cache */
+	bool has_id; /* id and flags are those of page 0 (a file without is empty) */
+	bool sparse; /* FILE_SPARSE, as authenticated by opening page 0 */
 	uint8_t id[PAGE_ID_BYTES];
 	uint64_t backing_size; /* valid while open: nobody else changes the file */
 	struct range_lock pages;
@@ -44,6 +45,16 @@ int file_open(struct worker *w, struct inode *inode, int flags);
 /* Like file_open() with @fd, an O_RDWR descriptor of the backing file just made. Owns fd.
  */
 int file_adopt(struct worker *w, struct inode *inode, int fd);
+
+/*
+ * Counts an opening as one that the kernel caches pages for. False, and not counted, when
+ * @direct is asked for and no opening is cached: then the kernel need not cache this one
+ * either, and may send its writes in parallel.
+ */
+bool file_cache(struct inode *inode, bool direct);
+
+/* Undoes a counting by file_cache(). */
+void file_uncache(struct inode *inode);
 
 /* Returns close(2)'s error, if any. */
 int file_close(struct worker *w, struct inode *inode);

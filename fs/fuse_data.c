@@ -2,11 +2,13 @@
 #include "fs/fuse_data.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "fs/data.h"
 #include "fs/file.h"
 #include "fs/fuse_entry.h"
+#include "fs/fuse_loop.h"
 #include "fs/worker.h"
 
 /* A READ or WRITE that is under way. */
@@ -101,10 +103,27 @@ static void do_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	start_transfer(w, transfer, data_write);
 }
 
-static void set_open_flags(struct fuse_file_info *fi)
+enum { HANDLE_UNCACHED, HANDLE_CACHED }; /* fuse_file_info.fh */
+
+/*
+ * An O_DIRECT opening of a file that has no cached one bypasses the page cache: then the
+ * kernel sends writes in parallel instead of one at a time.
+ */
+static void set_open_flags(struct inode *inode, struct fuse_file_info *fi)
 {
-	fi->keep_cache = 1; /* nobody else changes the file */
-	fi->fh = 0;
+	bool cached = file_cache(inode, fi->flags & O_DIRECT);
+
+	fi->fh = cached ? HANDLE_CACHED : HANDLE_UNCACHED;
+	fi->keep_cache = cached; /* nobody else changes the file */
+	fi->direct_io = !cached;
+	loop_parallel_writes(!cached);
+}
+
+static int release(struct worker *w, struct inode *inode, const struct fuse_file_info *fi)
+{
+	if (fi->fh == HANDLE_CACHED)
+		file_uncache(inode);
+	return file_close(w, inode);
 }
 
 static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -117,9 +136,9 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	set_open_flags(fi);
+	set_open_flags(inode, fi);
 	if (fuse_reply_open(req, fi))
-		file_close(w, inode);
+		release(w, inode, fi);
 }
 
 static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -136,10 +155,10 @@ static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	set_open_flags(fi);
+	set_open_flags(entry.inode, fi);
 	param = fuse_entry_param(&entry);
 	if (fuse_reply_create(req, &param, fi)) {
-		file_close(w, entry.inode);
+		release(w, entry.inode, fi);
 		inode_forget(w->fs, entry.inode, 1);
 	}
 }
@@ -156,8 +175,7 @@ static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
 	struct worker *w = fuse_entry_worker(req);
 
-	(void)fi;
-	fuse_reply_err(req, -file_close(w, fuse_entry_inode(w->fs, ino)));
+	fuse_reply_err(req, -release(w, fuse_entry_inode(w->fs, ino), fi));
 }
 
 static void do_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,

@@ -22,6 +22,10 @@
 #include "fs/park.h"
 #include "fs/worker.h"
 
+#ifndef FUSE_DIRECT_IO_ALLOW_MMAP /* since Linux 6.6 */
+#define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
+#endif
+
 enum {
 	MAX_WORKERS = 16,
 	SPIN_MAX_NS = 50000,
@@ -47,6 +51,8 @@ struct loop {
 	/* the rest is the baton holder's */
 	struct park park;
 	uint64_t spin_ns;
+	bool init_pending; /* INIT was received and is not answered yet */
+	uint64_t offered;  /* FUSE_* flags of the kernel */
 };
 
 static _Thread_local struct worker *current;
@@ -173,10 +179,17 @@ static void sleep_until_ready(struct loop *loop, bool requests)
 		loop->spin_ns = SPIN_MIN_NS;
 }
 
-/* Requests that can be served, and ended with, while no key is there. */
-static bool needs_key(uint32_t opcode)
+/*
+ * Requests that can be served while no key is there. Unmounting must be possible then:
+ * the kernel writes back times and waits for that.
+ */
+static bool needs_key(const struct fuse_in_header *header)
 {
-	switch (opcode) {
+	const struct fuse_setattr_in *setattr = (const void *)(header + 1);
+
+	switch (header->opcode) {
+	case FUSE_SETATTR:
+		return setattr->valid & FATTR_SIZE;
 	case FUSE_INIT:
 	case FUSE_DESTROY:
 	case FUSE_FORGET:
@@ -184,6 +197,8 @@ static bool needs_key(uint32_t opcode)
 	case FUSE_INTERRUPT:
 	case FUSE_GETATTR:
 	case FUSE_STATFS:
+	case FUSE_FSYNC:
+	case FUSE_FSYNCDIR:
 	case FUSE_FLUSH:
 	case FUSE_RELEASE:
 	case FUSE_RELEASEDIR:
@@ -217,9 +232,22 @@ static bool park_request(struct loop *loop, const void *message, size_t len)
 		park_free(parked);
 		return true;
 	}
-	if (link_epoch(loop->fs->link) || !needs_key(header->opcode))
+	if (link_epoch(loop->fs->link) || !needs_key(header))
 		return false;
 	return !park_add(&loop->park, header->unique, message, len);
+}
+
+static void note_init(struct loop *loop, const void *message)
+{
+	const struct fuse_in_header *header = message;
+	const struct fuse_init_in *init = (const void *)(header + 1);
+
+	if (header->opcode != FUSE_INIT)
+		return;
+	loop->init_pending = true;
+	loop->offered = init->flags;
+	if (init->flags & FUSE_INIT_EXT)
+		loop->offered |= (uint64_t)init->flags2 << 32;
 }
 
 static ssize_t unpark(struct loop *loop, void *buf)
@@ -267,6 +295,7 @@ static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
 	struct fuse_buf buf = {.mem = slot->data - WRITE_HEADERS, .size = (size_t)len};
 
 	w->slot = slot;
+	note_init(w->loop, buf.mem);
 	fuse_session_process_buf(w->loop->se, &buf);
 	w->request = NULL;
 	w->interrupted = NULL;
@@ -337,25 +366,57 @@ static void start_worker(struct loop *loop)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* libfuse knows PARALLEL_DIROPS but its 3.14 never asks for it. */
-static void amend_init(struct fuse_out_header *header, struct iovec *iov)
+static _Thread_local bool parallel_writes; /* for the OPEN or CREATE being answered */
+
+void loop_parallel_writes(bool allowed)
+{
+	parallel_writes = allowed;
+}
+
+/*
+ * libfuse knows PARALLEL_DIROPS but its 3.14 never asks for it. Memory maps of files that
+ * are open with direct_io need the kernel to be told that they are meant.
+ */
+static void amend_init(const struct loop *loop, const struct fuse_out_header *header,
+		       struct iovec *iov)
 {
 	struct fuse_init_out *init = iov->iov_base;
+	uint64_t flags = FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT | FUSE_DIRECT_IO_ALLOW_MMAP;
 
 	if (header->error || iov->iov_len < offsetof(struct fuse_init_out, unused))
 		return;
-	init->flags |= FUSE_PARALLEL_DIROPS;
+	flags &= loop->offered;
+	init->flags |= (uint32_t)flags;
+	if (flags & FUSE_INIT_EXT)
+		init->flags2 |= (uint32_t)(flags >> 32);
+}
+
+/* The open reply is all there is after the header, or follows CREATE's entry. */
+static void amend_open(struct iovec *iov)
+{
+	struct fuse_open_out *open;
+
+	if (iov->iov_len < sizeof(*open))
+		return;
+	open = (struct fuse_open_out *)((char *)iov->iov_base + iov->iov_len -
+					sizeof(*open));
+	open->open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
 }
 
 static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
-	static bool init_seen;
+	struct loop *loop = current ? current->loop : NULL;
 
 	(void)userdata;
-	if (!init_seen && count == 2) {
-		init_seen = true;
-		amend_init(iov[0].iov_base, &iov[1]);
+	if (!loop) /* a notification, from another thread */
+		return writev(fd, iov, count);
+	if (loop->init_pending && count == 2) {
+		loop->init_pending = false;
+		amend_init(loop, iov[0].iov_base, &iov[1]);
 	}
+	if (parallel_writes && count == 2)
+		amend_open(&iov[1]);
+	parallel_writes = false;
 	return writev(fd, iov, count);
 }
 

@@ -11,6 +11,8 @@
 #ifndef FS_FUSE_LOOP_H
 #define FS_FUSE_LOOP_H
 
+#include <stdbool.h>
+
 struct fs;
 struct fuse_session;
 struct loop;
@@ -24,6 +26,12 @@ void loop_destroy(struct loop *loop);
 
 /* The link is up again: dispatches what was parked. Thread-safe. */
 void loop_wake(struct loop *loop);
+
+/*
+ * The next OPEN or CREATE that this thread answers may have its direct writes sent in
+ * parallel (libfuse 3.14 has no field for that).
+ */
+void loop_parallel_writes(bool allowed);
 
 /* Workers there are. */
 unsigned loop_nr_workers(struct loop *loop);

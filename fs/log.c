@@ -2,11 +2,12 @@
 #include "fs/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <syslog.h>
 
-static bool use_syslog;
+static atomic_bool use_syslog; /* set while other threads run already */
 
 void log_to_syslog(void)
 {

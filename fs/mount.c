@@ -297,6 +297,7 @@ static void mount_free(struct mount *mount)
 static struct mount *mount_alloc(const struct mount_config *config)
 {
 	struct mount *mount = calloc(1, sizeof(*mount));
+	pthread_rwlockattr_t attr;
 
 	if (!mount)
 		return NULL;
@@ -304,7 +305,11 @@ static struct mount *mount_alloc(const struct mount_config *config)
 	mount->header_fd = mount->lock_fd = mount->listener = mount->fs.root_fd = -1;
 	mount->fs.read_only = config->read_only;
 	mount->fs.give_away = geteuid() == 0;
-	pthread_rwlock_init(&mount->fs.tree, NULL);
+	/* lookups come without end: a rename must get its turn */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&mount->fs.tree, &attr);
+	pthread_rwlockattr_destroy(&attr);
 	return mount;
 }
 

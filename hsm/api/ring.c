@@ -10,6 +10,7 @@
 #include "hsm/api/ring.h"
 
 enum {
+	LOOKS_PER_YIELD = 16,
 	SPIN_MIN_NS = 2000,
 	SPIN_MAX_NS = 150000, /* a sleep and wake across cores costs 30-60 us */
 };
@@ -35,15 +36,25 @@ void ring_wake(uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+static void cpu_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
+
 /*
- * Yielding rather than pausing: on few cores the spinner must not keep the application,
- * or the peer itself, from running.
+ * Looks some times in a row and then yields: on few cores the spinner must not keep the
+ * application, or the peer itself, from running.
  */
 static bool spin_until_changed(const uint32_t *word, uint32_t seen, uint64_t until)
 {
 	do {
-		if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen)
-			return true;
+		for (int i = 0; i < LOOKS_PER_YIELD; i++) {
+			if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen)
+				return true;
+			cpu_pause();
+		}
 		sched_yield();
 	} while (now_ns() < until);
 	return false;
