@@ -104,6 +104,15 @@ static void short_name(const uint8_t name[KEYSLOT_TPM_NAME_BYTES],
 	hex_encode(name + TPM_NAME_PREFIX, TPM_NAME_SHOWN, text);
 }
 
+static bool serves_any(const struct volume *volume)
+{
+	for (unsigned nr = 0; nr < KEYSLOT_COUNT; nr++) {
+		if (serves(volume, nr))
+			return true;
+	}
+	return false;
+}
+
 /* Says which TPMs the volume wants and which one is here, when no slot matches. */
 static int check_token(const struct volume *volume)
 {
@@ -112,11 +121,11 @@ static int check_token(const struct volume *volume)
 	char wanted[KEYSLOT_COUNT * (2 * TPM_NAME_SHOWN + 1) + 1] = "";
 	size_t len = 0;
 
+	if (serves_any(volume))
+		return 0;
 	for (unsigned nr = 0; nr < KEYSLOT_COUNT; nr++) {
 		char name[2 * TPM_NAME_SHOWN + 1];
 
-		if (serves(volume, nr))
-			return 0;
 		if (!volume->header.used[nr] ||
 		    volume->header.kinds[nr] == HEADER_FOREIGN)
 			continue;
@@ -184,6 +193,19 @@ static int try_passphrase(struct volume *volume, const struct passphrase *pass,
 	return rc;
 }
 
+/* A damaged copy of the header does not lock out who knows the passphrase. */
+static int try_copies(struct volume *volume, const struct passphrase *pass,
+		      uint32_t *wait_s)
+{
+	int rc = try_passphrase(volume, pass, wait_s);
+
+	if (rc != -EKEYREJECTED && rc != -EBADMSG && rc != -ENXIO && rc != -ENOENT)
+		return rc;
+	if (header_load_other(volume->dirfd, &volume->header) == 0)
+		rc = try_passphrase(volume, pass, wait_s);
+	return rc;
+}
+
 static int say_refusal(int rc, uint32_t wait_s)
 {
 	switch (rc) {
@@ -225,7 +247,7 @@ static int unlock_once(struct volume *volume, const struct passphrase_source *so
 	code = passphrase_read(source, prompt, false, &pass);
 	if (code)
 		return code;
-	*rc = try_passphrase(volume, &pass, &wait_s);
+	*rc = try_copies(volume, &pass, &wait_s);
 	passphrase_fini(&pass);
 	return say_refusal(*rc, wait_s);
 }
@@ -237,8 +259,12 @@ int volume_unlock(struct volume *volume, const struct passphrase_source *source)
 	int code = volume_connect(volume);
 	int rc = 0;
 
-	if (code == 0)
-		code = check_token(volume);
+	if (code)
+		return code;
+	/* Without effect when both copies have the same slots. */
+	if (!serves_any(volume))
+		header_load_other(volume->dirfd, &volume->header);
+	code = check_token(volume);
 	if (code)
 		return code;
 	do {

@@ -218,6 +218,37 @@ int header_load(int dirfd, struct header *header, char *why, size_t why_len)
 	return rc;
 }
 
+static bool same_slots(const struct header *a, const struct header *b)
+{
+	return !memcmp(a->uuid, b->uuid, sizeof(a->uuid)) &&
+	       !memcmp(a->used, b->used, sizeof(a->used)) &&
+	       !memcmp(a->kinds, b->kinds, sizeof(a->kinds)) &&
+	       !memcmp(a->slots, b->slots, sizeof(a->slots));
+}
+
+int header_load_other(int dirfd, struct header *header)
+{
+	struct copy *copies = malloc(NR_COPIES * sizeof(*copies));
+	int rc = copies ? load_copies(dirfd, copies) : -ENOMEM;
+
+	if (!copies)
+		return rc;
+	if (rc == 0)
+		rc = -ENOENT;
+	for (int i = 0; i < NR_COPIES && rc == -ENOENT; i++) {
+		struct header *other = &copies[i].header;
+
+		if (copies[i].rc < 0 || same_slots(header, other))
+			continue;
+		json_decref(header->json);
+		*header = *other;
+		other->json = NULL;
+		rc = 0;
+	}
+	drop_copies(copies);
+	return rc;
+}
+
 /* --- authentication -------------------------------------------------------------- */
 
 /* 0, -EBADMSG, or an error of hsm_mac(). */

@@ -63,6 +63,13 @@ enum { HEADER_BYTES_MAX = 65536 }; /* a larger file is no header */
 int header_load(int dirfd, struct header *header, char *why, size_t why_len);
 
 /*
+ * Replaces @header by the copy whose uuid or slots differ from its, for when these open
+ * nothing because the loaded copy is damaged. -ENOENT when there is none; else as
+ * header_load(). On error @header stays.
+ */
+int header_load_other(int dirfd, struct header *header);
+
+/*
  * Checks the loaded header's MAC with the session that @hsm owns or uses; when it is
  * wrong tries the other copy. 0, -EBADMSG (both tampered with), or hsm_mac()'s error.
  */

@@ -137,7 +137,7 @@ static int decode_slot(json_t *json, struct header *header, unsigned nr)
 
 static int slot_number(const char *key)
 {
-	char text[8];
+	char text[12];
 
 	for (int nr = 0; nr < KEYSLOT_COUNT; nr++) {
 		snprintf(text, sizeof(text), "%d", nr);
