@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * memsearch find PID FILE    searches the whole memory of a process for each of FILE's
+ *                            lines "HEX [LABEL]", as bytes and as text of hex digits.
+ *                            Prints what it finds; exit 0 found, 1 nothing, 2 trouble.
+ * memsearch secret PID       exit 0 if the process has memfd_secret memory and none of
+ *                            it can be read
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_PATTERNS = 4096, PATTERN_MAX = 256, CHUNK = 1 << 20 };
+
+struct pattern {
+	uint8_t bytes[PATTERN_MAX];
+	size_t len;
+	char label[64];
+};
+
+struct mapping {
+	uint64_t start, end;
+	char perms[8];
+	char name[256];
+};
+
+static struct pattern patterns[MAX_PATTERNS];
+static size_t nr_patterns;
+
+static void add_pattern(const uint8_t *bytes, size_t len, const char *label,
+			const char *form)
+{
+	struct pattern *p = &patterns[nr_patterns];
+
+	if (nr_patterns == MAX_PATTERNS || len < 8 || len > PATTERN_MAX) {
+		fprintf(stderr, "memsearch: cannot search for %s\n", label);
+		exit(2);
+	}
+	memcpy(p->bytes, bytes, len);
+	p->len = len;
+	snprintf(p->label, sizeof(p->label), "%.40s%s", label, form);
+	nr_patterns++;
+}
+
+static void load_patterns(const char *path)
+{
+	char line[1024], hex[2 * PATTERN_MAX + 1], label[64];
+	uint8_t bytes[PATTERN_MAX];
+	FILE *file = fopen(path, "r");
+	size_t len, i;
+	unsigned byte;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		label[0] = '\0';
+		if (sscanf(line, "%512[0-9a-f] %63[^\n]", hex, label) < 1)
+			continue;
+		len = strlen(hex) / 2;
+		for (i = 0; i < len; i++) {
+			sscanf(hex + 2 * i, "%2x", &byte);
+			bytes[i] = (uint8_t)byte;
+		}
+		add_pattern(bytes, len, label, "");
+		if (2 * len <= PATTERN_MAX)
+			add_pattern((uint8_t *)hex, 2 * len, label, " (as text)");
+	}
+	if (!file || !nr_patterns) {
+		fprintf(stderr, "memsearch: no patterns in %s\n", path);
+		exit(2);
+	}
+	fclose(file);
+}
+
+static bool search(const uint8_t *buf, size_t len, const struct mapping *map)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < nr_patterns; i++) {
+		if (!memmem(buf, len, patterns[i].bytes, patterns[i].len))
+			continue;
+		printf("found %s in %s %s\n", patterns[i].label, map->perms, map->name);
+		found = true;
+	}
+	return found;
+}
+
+/* Chunks overlap by a pattern's length, so that none hides on a border. */
+static bool search_mapping(int mem, const struct mapping *map, uint64_t *searched)
+{
+	static uint8_t buf[CHUNK + PATTERN_MAX];
+	bool found = false;
+
+	for (uint64_t at = map->start; at < map->end; at += CHUNK) {
+		uint64_t left = map->end - at;
+		size_t want = left < sizeof(buf) ? (size_t)left : sizeof(buf);
+		ssize_t got = pread(mem, buf, want, (off_t)at);
+
+		if (got <= 0)
+			continue;
+		*searched += (uint64_t)got;
+		found |= search(buf, (size_t)got, map);
+	}
+	return found;
+}
+
+static bool next_mapping(FILE *maps, struct mapping *map)
+{
+	char line[512];
+	unsigned long long start, end;
+
+	if (!fgets(line, sizeof(line), maps))
+		return false;
+	map->name[0] = '\0';
+	if (sscanf(line, "%llx-%llx %7s %*s %*s %*s %255[^\n]", &start, &end, map->perms,
+		   map->name) < 3)
+		return false;
+	map->start = start;
+	map->end = end;
+	return true;
+}
+
+static int find(FILE *maps, int mem)
+{
+	struct mapping map;
+	uint64_t searched = 0;
+	bool found = false;
+
+	while (next_mapping(maps, &map))
+		found |= search_mapping(mem, &map, &searched);
+	printf("%llu bytes searched for %zu patterns\n", (unsigned long long)searched,
+	       nr_patterns);
+	if (searched < 100000)
+		return 2;
+	return found ? 0 : 1;
+}
+
+static int secret(FILE *maps, int mem)
+{
+	struct mapping map;
+	int nr = 0, readable = 0;
+	char byte;
+
+	while (next_mapping(maps, &map)) {
+		if (!strstr(map.name, "secretmem"))
+			continue;
+		nr++;
+		for (uint64_t at = map.start; at < map.end; at += 4096)
+			readable += pread(mem, &byte, 1, (off_t)at) == 1;
+	}
+	printf("%d secret mappings, %d of their pages readable\n", nr, readable);
+	return nr && !readable ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+	char path[64];
+	FILE *maps;
+	int mem;
+
+	if (argc < 3 || (!strcmp(argv[1], "find") && argc != 4)) {
+		fprintf(stderr, "usage: memsearch find PID FILE | secret PID\n");
+		return 2;
+	}
+	snprintf(path, sizeof(path), "/proc/%.20s/maps", argv[2]);
+	maps = fopen(path, "re");
+	snprintf(path, sizeof(path), "/proc/%.20s/mem", argv[2]);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	if (!maps || mem < 0) {
+		fprintf(stderr, "memsearch: %s: %s\n", path, strerror(errno));
+		return 2;
+	}
+	if (!strcmp(argv[1], "secret"))
+		return secret(maps, mem);
+	load_patterns(argv[3]);
+	return find(maps, mem);
+}
