@@ -38,9 +38,9 @@ static void set(json_t *object, const char *key, json_t *value)
 	json_object_set_new(object, key, value);
 }
 
-static json_t *seconds_or_null(uint64_t seconds)
+static json_t *number_or_null(uint64_t number)
 {
-	return seconds == UINT64_MAX ? json_null() : json_integer((json_int_t)seconds);
+	return number == UINT64_MAX ? json_null() : json_integer((json_int_t)number);
 }
 
 static void add_session(json_t *reply, const struct wire_status_reply *status,
@@ -52,8 +52,16 @@ static void add_session(json_t *reply, const struct wire_status_reply *status,
 	set(reply, "hsmd_pid", json_integer(identity->pid));
 	set(reply, "generation", json_integer((json_int_t)status->generation));
 	set(reply, "handle_lifetime_ms", json_integer(status->handle_lifetime_ms));
-	set(reply, "lease_left_s", seconds_or_null(status->lease_left_s));
-	set(reply, "idle_left_s", seconds_or_null(status->idle_left_s));
+	set(reply, "lease_left_s", number_or_null(status->lease_left_s));
+	set(reply, "idle_left_s", number_or_null(status->idle_left_s));
+	set(reply, "limit_bytes", number_or_null(status->limit_bytes));
+	if (status->limit_bytes != UINT64_MAX) {
+		set(reply, "limit_s", json_integer((json_int_t)status->limit_s));
+		set(reply, "limit_left", json_integer((json_int_t)status->limit_left));
+		set(reply, "limit_resets_s",
+		    json_integer((json_int_t)status->limit_resets_s));
+		set(reply, "over_limit", json_integer((json_int_t)status->over_limit));
+	}
 	set(reply, "pages_sealed", json_integer((json_int_t)status->pages_sealed));
 	set(reply, "pages_opened", json_integer((json_int_t)status->pages_opened));
 	set(reply, "refused", json_integer((json_int_t)status->refused));
@@ -125,7 +133,8 @@ static json_t *resume(const struct control *control, const json_t *request)
 
 static json_t *suspend(const struct control *control)
 {
-	int ret = suspend_volume(control->config.fs, control->config.se);
+	int ret = suspend_volume(control->config.fs, control->config.se,
+				 control->config.loop);
 
 	return plain_reply(ret, ret == -EALREADY ? "the volume is suspended already"
 						 : strerror(-ret));
@@ -200,6 +209,7 @@ static void watch(struct control *control)
 			log_warn("the HSM has gone: the volume is suspended until "
 				 "luksResume");
 			link_lost(fs->link, epoch);
+			suspend_wipe(fs, control->config.loop);
 		}
 	}
 }

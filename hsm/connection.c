@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,17 +8,27 @@
 #include <unistd.h>
 
 #include "hsm/api/secmem.h"
+#include "hsm/audit.h"
+#include "hsm/clock.h"
 #include "hsm/connection.h"
 #include "hsm/crypto/aead.h"
 #include "hsm/crypto/kdf.h"
 #include "hsm/crypto/random.h"
 #include "hsm/hsm.h"
 #include "hsm/keyslot.h"
+#include "hsm/limits.h"
 #include "hsm/service.h"
 #include "hsm/session.h"
 #include "hsm/token/token.h"
 
-enum { MAX_QUEUES = 32, CALIBRATE_MAX_KIB = 1024 * 1024 };
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+enum {
+	CALIBRATE_MAX_KIB = 1024 * 1024,
+	CONTROL_BYTES = CMSG_SPACE(4 * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred)),
+};
 
 /* What a connection may say depends on what it has done; see the permit table. */
 enum state {
@@ -29,14 +40,17 @@ enum state {
 
 struct connection {
 	const struct hsm *hsm;
+	const struct connection_peer *peer;
 	int fd;
+	int peer_fd; /* pidfd, or -1 */
 	enum state state;
 	struct session *session;
 	uint32_t rights;
-	struct service *queues[MAX_QUEUES];
+	struct service *queues[LIMITS_QUEUES_EACH];
 	uint32_t nr_queues;
 	uint8_t *message; /* secret memory, WIRE_MESSAGE_MAX */
 	size_t length;
+	pid_t sender; /* of the message */
 	int passed_fd;
 };
 
@@ -65,8 +79,12 @@ static const uint8_t *passphrase_of(const struct connection *c, size_t body_len,
 
 static void drop_queues(struct connection *c)
 {
-	for (uint32_t i = 0; i < c->nr_queues; i++)
+	for (uint32_t i = 0; i < c->nr_queues; i++) {
+		uint64_t arena_len = c->queues[i]->arena.len;
+
 		service_stop(c->queues[i]);
+		limits_return_queue(c->peer->quota, arena_len);
+	}
 	c->nr_queues = 0;
 }
 
@@ -78,6 +96,32 @@ static void drop_session(struct connection *c)
 	c->state = STATE_READY;
 }
 
+static void tell(const struct connection *c, enum audit_event event, const uint8_t *uuid,
+		 const uint8_t *tpm, int slot, int result)
+{
+	const struct audit_record record = {.event = event,
+					    .pid = c->peer->pid,
+					    .uuid = uuid,
+					    .tpm = tpm,
+					    .slot = slot,
+					    .result = result};
+
+	audit_write(&record);
+}
+
+/* The token called @name, or with zeros the first; NULL: it is not here. */
+static struct token *find_token(const struct hsm *hsm, const uint8_t *name)
+{
+	static const uint8_t any[KEYSLOT_TPM_NAME_BYTES];
+
+	if (!memcmp(name, any, sizeof(any)))
+		return hsm->tokens[0];
+	for (uint32_t i = 0; i < hsm->nr_tokens; i++)
+		if (!memcmp(name, token_name(hsm->tokens[i]), KEYSLOT_TPM_NAME_BYTES))
+			return hsm->tokens[i];
+	return NULL;
+}
+
 static int on_hello(struct connection *c, struct reply *reply)
 {
 	struct wire_hello_reply *out = (struct wire_hello_reply *)reply->body;
@@ -86,11 +130,26 @@ static int on_hello(struct connection *c, struct reply *reply)
 	out->version = WIRE_VERSION;
 	out->pid = (uint32_t)getpid();
 	strncpy(out->engine, c->hsm->engine->name, WIRE_NAME_BYTES - 1);
-	strncpy(out->token, token_kind(c->hsm->token), WIRE_NAME_BYTES - 1);
+	strncpy(out->token, token_kind(c->hsm->tokens[0]), WIRE_NAME_BYTES - 1);
 	strncpy(out->memory, secmem_kind(), WIRE_NAME_BYTES - 1);
-	memcpy(out->tpm_name, token_name(c->hsm->token), KEYSLOT_TPM_NAME_BYTES);
+	memcpy(out->tpm_name, token_name(c->hsm->tokens[0]), KEYSLOT_TPM_NAME_BYTES);
 	reply->len = sizeof(*out);
 	c->state = STATE_READY;
+	return 0;
+}
+
+static int on_tokens(struct connection *c, struct reply *reply)
+{
+	struct wire_tokens_reply out = {.nr_tokens = c->hsm->nr_tokens};
+
+	for (uint32_t i = 0; i < out.nr_tokens; i++) {
+		const struct token *token = c->hsm->tokens[i];
+
+		strncpy(out.tokens[i].kind, token_kind(token), WIRE_NAME_BYTES - 1);
+		memcpy(out.tokens[i].tpm_name, token_name(token), KEYSLOT_TPM_NAME_BYTES);
+	}
+	memcpy(reply->body, &out, sizeof(out));
+	reply->len = sizeof(out);
 	return 0;
 }
 
@@ -114,7 +173,23 @@ static int on_create(struct connection *c, struct reply *reply)
 		secmem_free(vmk);
 		return -EIO;
 	}
+	tell(c, AUDIT_CREATE, body_of(c), NULL, -1, 0);
 	return own_session(c, body_of(c), vmk);
+}
+
+static int unwrap(struct connection *c, const struct wire_unlock *request,
+		  const uint8_t *pass, uint8_t *vmk, uint32_t *wait_s)
+{
+	struct token *token = find_token(c->hsm, request->slot.tpm_name);
+	int ret;
+
+	if (!token)
+		return -ENXIO;
+	limits_begin_kdf(c->peer->quota);
+	ret = keyslot_unwrap(token, request->uuid, &request->slot, pass,
+			     request->pass_len, vmk, wait_s);
+	limits_end_kdf(c->peer->quota);
+	return ret;
 }
 
 static int on_unlock(struct connection *c, struct reply *reply)
@@ -131,8 +206,9 @@ static int on_unlock(struct connection *c, struct reply *reply)
 	vmk = secmem_alloc(KEYSLOT_VMK_BYTES);
 	if (!vmk)
 		return -ENOMEM;
-	ret = keyslot_unwrap(c->hsm->token, request.uuid, &request.slot, pass,
-			     request.pass_len, vmk, &reply->detail);
+	ret = unwrap(c, &request, pass, vmk, &reply->detail);
+	tell(c, AUDIT_UNLOCK, request.uuid, request.slot.tpm_name,
+	     (int)(request.slot.slot % KEYSLOT_COUNT), ret);
 	if (ret) {
 		secmem_free(vmk);
 		return ret;
@@ -148,7 +224,7 @@ static uint8_t *copy_vmk(struct session *session)
 	if (!vmk)
 		return NULL;
 	pthread_rwlock_rdlock(&session->lock);
-	if (session->locked) {
+	if (session->locked || !session_lease_stands(session, clock_now_ms())) {
 		secmem_free(vmk);
 		vmk = NULL;
 	} else {
@@ -166,12 +242,29 @@ static int fresh_kdf(const struct wire_add_slot *request, struct keyslot_kdf *kd
 	return random_bytes(kdf->salt, sizeof(kdf->salt));
 }
 
+/* Wraps the session's key into @slot, whose number is given. */
+static int wrap(struct connection *c, const struct wire_add_slot *request,
+		const uint8_t *pass, struct token *token, struct keyslot *slot)
+{
+	int ret = fresh_kdf(request, &slot->kdf);
+	uint8_t *vmk;
+
+	if (ret)
+		return ret;
+	vmk = copy_vmk(c->session);
+	if (!vmk)
+		return -EKEYREVOKED;
+	ret = keyslot_wrap(token, c->session->uuid, pass, request->pass_len, vmk, slot);
+	secmem_free(vmk);
+	return ret;
+}
+
 static int on_add_slot(struct connection *c, struct reply *reply)
 {
 	struct wire_add_slot request;
 	struct keyslot slot = {0};
+	struct token *token;
 	const uint8_t *pass;
-	uint8_t *vmk;
 	int ret;
 
 	memcpy(&request, body_of(c), sizeof(request));
@@ -181,15 +274,13 @@ static int on_add_slot(struct connection *c, struct reply *reply)
 	if (request.slot >= KEYSLOT_COUNT)
 		return -EINVAL;
 	slot.slot = request.slot;
-	ret = fresh_kdf(&request, &slot.kdf);
-	if (ret)
-		return ret;
-	vmk = copy_vmk(c->session);
-	if (!vmk)
-		return -EKEYREVOKED;
-	ret = keyslot_wrap(c->hsm->token, c->session->uuid, pass, request.pass_len, vmk,
-			   &slot);
-	secmem_free(vmk);
+	token = find_token(c->hsm, request.tpm_name);
+	if (!token)
+		return -ENXIO;
+	limits_begin_kdf(c->peer->quota);
+	ret = wrap(c, &request, pass, token, &slot);
+	limits_end_kdf(c->peer->quota);
+	tell(c, AUDIT_SLOT, c->session->uuid, token_name(token), (int)slot.slot, ret);
 	if (ret)
 		return ret;
 	memcpy(reply->body, &slot, sizeof(slot));
@@ -248,12 +339,17 @@ static int on_queue(struct connection *c, struct reply *reply)
 	memcpy(&request, body_of(c), sizeof(request));
 	if (c->passed_fd < 0)
 		return -EINVAL;
-	if (c->nr_queues == MAX_QUEUES)
-		return -EDQUOT;
-	ret = service_start(c->session, &config, c->passed_fd, request.arena_len,
-			    &c->queues[c->nr_queues], &first);
+	if (request.arena_len > RING_ARENA_MAX)
+		return -EINVAL;
+	ret = limits_take_queue(c->peer->quota, request.arena_len);
 	if (ret)
 		return ret;
+	ret = service_start(c->session, &config, c->passed_fd, request.arena_len,
+			    &c->queues[c->nr_queues], &first);
+	if (ret) {
+		limits_return_queue(c->peer->quota, request.arena_len);
+		return ret;
+	}
 	c->nr_queues++;
 	memcpy(reply->body, &first, sizeof(first));
 	reply->len = sizeof(first);
@@ -313,6 +409,7 @@ static const struct message {
 	[WIRE_RENEW] = {STATE_USER, sizeof(struct wire_renew), false, on_renew},
 	[WIRE_STATUS] = {STATE_OWNER | STATE_USER, 0, false, on_status},
 	[WIRE_LOCK] = {STATE_OWNER | STATE_USER, 0, false, on_lock},
+	[WIRE_TOKENS] = {STATE_READY | STATE_OWNER | STATE_USER, 0, false, on_tokens},
 };
 
 /* The table's row for a message that is well-formed and allowed now, else NULL. */
@@ -334,25 +431,51 @@ static const struct message *find_message(const struct connection *c,
 }
 
 /* Takes the first descriptor passed along and closes any other. */
-static void take_fds(struct connection *c, struct msghdr *msg)
+static void take_fds(struct connection *c, const struct cmsghdr *cmsg)
 {
+	size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
+		if (c->passed_fd < 0)
+			c->passed_fd = fd;
+		else
+			close(fd);
+	}
+}
+
+/* What the kernel added to the message: who sent it, and descriptors. */
+static void take_ancillary(struct connection *c, struct msghdr *msg)
+{
+	struct ucred cred;
+
+	c->sender = -1;
 	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg;
 	     cmsg = CMSG_NXTHDR(msg, cmsg)) {
-		size_t n;
-
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+		if (cmsg->cmsg_level != SOL_SOCKET)
 			continue;
-		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
-			if (c->passed_fd < 0)
-				c->passed_fd = fd;
-			else
-				close(fd);
+		if (cmsg->cmsg_type == SCM_RIGHTS)
+			take_fds(c, cmsg);
+		if (cmsg->cmsg_type == SCM_CREDENTIALS &&
+		    cmsg->cmsg_len == CMSG_LEN(sizeof(cred))) {
+			memcpy(&cred, CMSG_DATA(cmsg), sizeof(cred));
+			c->sender = cred.pid;
 		}
 	}
+}
+
+/* Waits for a message. False when the process that connected has ended. */
+static bool wait_message(const struct connection *c)
+{
+	struct pollfd fds[] = {{.fd = c->fd, .events = POLLIN},
+			       {.fd = c->peer_fd, .events = POLLIN}};
+
+	while (poll(fds, 2, -1) < 0)
+		if (errno != EINTR)
+			return false;
+	return !fds[1].revents;
 }
 
 /* One datagram into the message buffer. False at the end of the connection. */
@@ -360,7 +483,7 @@ static bool receive(struct connection *c)
 {
 	struct iovec iov = {c->message, WIRE_MESSAGE_MAX};
 	union {
-		char buf[CMSG_SPACE(4 * sizeof(int))];
+		char buf[CONTROL_BYTES];
 		struct cmsghdr align;
 	} control;
 	struct msghdr msg = {.msg_iov = &iov,
@@ -369,12 +492,14 @@ static bool receive(struct connection *c)
 			     .msg_controllen = sizeof(control.buf)};
 	ssize_t n;
 
+	if (!wait_message(c))
+		return false;
 	do
 		n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return false;
-	take_fds(c, &msg);
+	take_ancillary(c, &msg);
 	c->length = (size_t)n;
 	return !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
 	       c->length >= sizeof(struct wire_header);
@@ -405,7 +530,8 @@ static bool serve_one(struct connection *c)
 	m = find_message(c, &header);
 	if (!m)
 		goto out;
-	status = m->handle(c, &reply);
+	/* a child that inherited the socket is not the client */
+	status = c->sender == c->peer->pid ? m->handle(c, &reply) : -EPERM;
 	if (status == -EPROTO)
 		goto out;
 	ok = respond(c, header.type, status, &reply);
@@ -416,15 +542,33 @@ out:
 	return ok;
 }
 
-void connection_serve(const struct hsm *hsm, int fd)
+/* Asks the kernel for a hold on the client's process and for the sender of messages. */
+static bool pin_peer(struct connection *c)
 {
-	struct connection c = {.hsm = hsm, .fd = fd, .state = STATE_NEW};
+	socklen_t len = sizeof(c->peer_fd);
+	int on = 1;
+
+	if (setsockopt(c->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
+		return false;
+	if (!getsockopt(c->fd, SOL_SOCKET, SO_PEERPIDFD, &c->peer_fd, &len))
+		return true;
+	c->peer_fd = -1;
+	return errno == ENOPROTOOPT;
+}
+
+void connection_serve(const struct hsm *hsm, int fd, const struct connection_peer *peer)
+{
+	struct connection c = {
+		.hsm = hsm, .peer = peer, .fd = fd, .peer_fd = -1, .state = STATE_NEW};
 
 	c.message = secmem_alloc(WIRE_MESSAGE_MAX);
-	while (c.message && serve_one(&c))
-		;
+	if (c.message && pin_peer(&c))
+		while (serve_one(&c))
+			;
 	if (c.session)
 		drop_session(&c);
 	secmem_free(c.message);
+	if (c.peer_fd >= 0)
+		close(c.peer_fd);
 	close(fd);
 }

@@ -13,6 +13,7 @@
 #ifdef HSM_TEST_HOOKS
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static inline void hook_key(const char *label, const uint8_t *key, size_t len)
 {
@@ -26,12 +27,30 @@ static inline void hook_key(const char *label, const uint8_t *key, size_t len)
 	fprintf(file, " %s\n", label);
 	fclose(file);
 }
+
+/* Where that file is, for the sandbox to leave open; or NULL. */
+static inline const char *hook_directory(void)
+{
+	static char directory[4096];
+	const char *path = getenv("HSMFS_TEST_KEYS");
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	if (!slash || (size_t)(slash - path) >= sizeof(directory))
+		return NULL;
+	memcpy(directory, path, (size_t)(slash - path));
+	return directory;
+}
 #else
 static inline void hook_key(const char *label, const uint8_t *key, size_t len)
 {
 	(void)label;
 	(void)key;
 	(void)len;
+}
+
+static inline const char *hook_directory(void)
+{
+	return NULL;
 }
 #endif
 

@@ -5,12 +5,15 @@
 
 #include <stdint.h>
 
+#include "hsm/api/wire.h"
+
 struct aead_engine;
 struct token;
 
 struct hsm {
 	const struct aead_engine *engine;
-	struct token *token;
+	struct token *tokens[WIRE_TOKENS_MAX];
+	uint32_t nr_tokens; /* one at least */
 	uint32_t handle_lifetime_ms;
 };
 

@@ -4,26 +4,33 @@
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "hsm/api/runtime.h"
 #include "hsm/api/secmem.h"
 #include "hsm/api/version.h"
+#include "hsm/audit.h"
 #include "hsm/crypto/aead.h"
 #include "hsm/crypto/siv.h"
 #include "hsm/hsm.h"
+#include "hsm/sandbox.h"
+#include "hsm/selftest.h"
 #include "hsm/server.h"
 #include "hsm/token/token.h"
 
 enum { DEFAULT_LIFETIME_S = 30 };
 
 struct options {
-	const char *token;
+	const char *tokens[WIRE_TOKENS_MAX];
+	unsigned nr_tokens;
+	bool self_test;
 	const char *engine;
 	unsigned handle_lifetime_s;
 	unsigned idle_exit_s;
@@ -36,12 +43,16 @@ static const char usage[] =
 	"Client programs start it when they need it.\n"
 	"\n"
 	"  --token tcti=CONF        where the root key lives: libtpms (default),\n"
-	"                           swtpm:host=H,port=P, device:/dev/tpmrm0, ...\n"
+	"                           swtpm:host=H,port=P, device:/dev/tpmrm0, ...; may\n"
+	"                           be given several times\n"
 	"  --engine NAME            ipsec-mb or openssl (default: the faster here)\n"
 	"  --handle-lifetime SECS   a handle unused for so long dies (default 30)\n"
 	"  --idle-exit SECS         end after so long without a client (default: never)\n"
 	"  --ready-fd FD            report readiness there (for programs that start "
 	"hsmd)\n"
+	"  --self-test              say what protects keys on this machine, and what "
+	"does "
+	"not\n"
 	"  --help, --version\n"
 	"\n"
 	"HSMFS_RUNTIME_DIR and HSMFS_STATE_DIR say where socket and TPM state are.\n";
@@ -62,6 +73,15 @@ static unsigned parse_number(const char *option, const char *text, unsigned max)
 	return (unsigned)value;
 }
 
+static void add_token(struct options *options, const char *conf)
+{
+	if (options->nr_tokens == WIRE_TOKENS_MAX) {
+		fprintf(stderr, "hsmd: no more than %d tokens\n", WIRE_TOKENS_MAX);
+		exit(1);
+	}
+	options->tokens[options->nr_tokens++] = conf;
+}
+
 static void parse(int argc, char **argv, struct options *options)
 {
 	static const struct option longs[] = {
@@ -70,6 +90,7 @@ static void parse(int argc, char **argv, struct options *options)
 		{"handle-lifetime", required_argument, NULL, 'l'},
 		{"idle-exit", required_argument, NULL, 'i'},
 		{"ready-fd", required_argument, NULL, 'r'},
+		{"self-test", no_argument, NULL, 's'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0}};
@@ -78,7 +99,7 @@ static void parse(int argc, char **argv, struct options *options)
 	while ((c = getopt_long(argc, argv, "hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 't':
-			options->token = optarg;
+			add_token(options, optarg);
 			break;
 		case 'e':
 			options->engine = optarg;
@@ -92,6 +113,9 @@ static void parse(int argc, char **argv, struct options *options)
 			break;
 		case 'r':
 			options->ready_fd = (int)parse_number("--ready-fd", optarg, 1024);
+			break;
+		case 's':
+			options->self_test = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -108,6 +132,18 @@ static void parse(int argc, char **argv, struct options *options)
 		fprintf(stderr, "hsmd: unexpected argument '%s'\n", argv[optind]);
 		exit(1);
 	}
+	if (!options->nr_tokens)
+		add_token(options, "tcti=libtpms");
+}
+
+/* Whatever else our parent had open is none of ours. */
+static void close_others(int ready_fd)
+{
+	unsigned keep = ready_fd > 2 ? (unsigned)ready_fd : 2;
+
+	if (keep > 3)
+		syscall(SYS_close_range, 3, keep - 1, 0);
+	syscall(SYS_close_range, keep + 1, ~0u, 0);
 }
 
 /* To whoever started us, and to a terminal or the log. */
@@ -138,11 +174,65 @@ static void block_signals(void)
 	signal(SIGHUP, SIG_IGN);
 }
 
+static int open_tokens(const struct options *options, const char *state_dir,
+		       struct hsm *hsm, char *why, size_t why_len)
+{
+	for (unsigned i = 0; i < options->nr_tokens; i++) {
+		struct audit_record record = {.event = AUDIT_TOKEN, .slot = -1};
+		int ret = token_open(options->tokens[i], state_dir, &hsm->tokens[i], why,
+				     why_len);
+
+		if (ret)
+			return ret;
+		hsm->nr_tokens++;
+		record.tpm = token_name(hsm->tokens[i]);
+		audit_write(&record);
+	}
+	return 0;
+}
+
+static int open_state(const struct options *options, struct hsm *hsm, char *state_dir,
+		      char *why, size_t why_len)
+{
+	const struct audit_record started = {.event = AUDIT_START, .slot = -1};
+	int ret = runtime_state_dir(state_dir, PATH_MAX);
+
+	if (ret) {
+		snprintf(
+			why, why_len,
+			"the state directory cannot be used (%s); check HSMFS_STATE_DIR, "
+			"its owner and its mode",
+			strerror(-ret));
+		return ret;
+	}
+	ret = audit_open(state_dir, why, why_len);
+	if (ret)
+		return ret;
+	audit_write(&started);
+	return open_tokens(options, state_dir, hsm, why, why_len);
+}
+
+static int enter_sandbox(const struct options *options, const char *state_dir, char *why,
+			 size_t why_len)
+{
+	char runtime[PATH_MAX];
+	const struct sandbox_config config = {state_dir, runtime, options->tokens,
+					      options->nr_tokens};
+	struct sandbox_report report;
+	int ret = runtime_dir(runtime, sizeof(runtime));
+
+	if (!ret)
+		ret = sandbox_enter(&config, &report);
+	if (ret)
+		snprintf(why, why_len, "cannot enter the sandbox (%s)", strerror(-ret));
+	return ret;
+}
+
 /* Everything that can fail before the first client. On error @why has a sentence. */
 static int prepare(const struct options *options, struct hsm *hsm, struct server **server,
 		   char *why, size_t why_len)
 {
-	char state[PATH_MAX];
+	char state_dir[PATH_MAX];
 	int ret;
 
 	hsm->handle_lifetime_ms = options->handle_lifetime_s * 1000;
@@ -153,51 +243,50 @@ static int prepare(const struct options *options, struct hsm *hsm, struct server
 		return -ENOENT;
 	}
 	ret = server_open(server, why, why_len);
-	if (ret)
-		return ret;
-	ret = runtime_state_dir(state, sizeof(state));
-	if (ret) {
-		snprintf(
-			why, why_len,
-			"the state directory cannot be used (%s); check HSMFS_STATE_DIR, "
-			"its owner and its mode",
-			strerror(-ret));
-		return ret;
-	}
-	return token_open(options->token, state, &hsm->token, why, why_len);
+	if (!ret)
+		ret = open_state(options, hsm, state_dir, why, why_len);
+	return ret ? ret : enter_sandbox(options, state_dir, why, why_len);
 }
 
-static int harden(void)
+static void end(struct hsm *hsm, struct server *server)
 {
-	int ret = secmem_harden_process();
+	const struct audit_record stopped = {.event = AUDIT_STOP, .slot = -1};
 
-	return ret ? ret : secmem_adopt_openssl();
+	server_close(server);
+	for (uint32_t i = 0; i < hsm->nr_tokens; i++)
+		token_close(hsm->tokens[i]);
+	audit_write(&stopped);
+	audit_close();
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = {.token = "tcti=libtpms",
-				  .handle_lifetime_s = DEFAULT_LIFETIME_S,
+	struct options options = {.handle_lifetime_s = DEFAULT_LIFETIME_S,
 				  .ready_fd = -1};
 	struct hsm hsm = {0};
 	struct server *server = NULL;
 	char why[512] = "out of memory";
-	int ret = harden();
+	int ret = sandbox_begin();
 
+	if (!ret)
+		ret = secmem_adopt_openssl();
 	if (ret) {
 		fprintf(stderr, "hsmd: cannot protect this process (%s)\n",
 			strerror(-ret));
 		return 1;
 	}
 	parse(argc, argv, &options);
-	openlog("hsmd", LOG_PID | (options.ready_fd < 0 ? LOG_PERROR : 0), LOG_USER);
+	close_others(options.ready_fd);
 	umask(077);
+	if (options.self_test)
+		return selftest_run(options.tokens, options.nr_tokens);
+	openlog("hsmd", LOG_PID | LOG_NDELAY | (options.ready_fd < 0 ? LOG_PERROR : 0),
+		LOG_USER);
 	block_signals();
 	ret = prepare(&options, &hsm, &server, why, sizeof(why));
 	report(&options, ret, why);
 	if (!ret)
 		ret = server_run(server, &hsm, options.idle_exit_s);
-	server_close(server);
-	token_close(hsm.token);
+	end(&hsm, server);
 	return ret ? 1 : 0;
 }

@@ -14,31 +14,36 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hsm/api/runtime.h"
 #include "hsm/connection.h"
 #include "hsm/hsm.h"
+#include "hsm/limits.h"
 #include "hsm/server.h"
+#include "hsm/session.h"
 
 enum {
-	MAX_CONNECTIONS = 128,
 	STACK_BYTES = 256 * 1024,
+	SWEEP_MS = 1000,      /* how late the end of a lease may be noticed */
+	NO_RESOURCES_MS = 50, /* before accepting again when there was no descriptor */
 };
 
 struct server {
+	const struct hsm *hsm; /* once it runs */
 	int listener;
 	int lock;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	pthread_mutex_t mutex;
 	pthread_cond_t ended;
 	unsigned nr_connections;
-	int fds[MAX_CONNECTIONS]; /* -1: free */
+	int fds[LIMITS_CONNECTIONS]; /* -1: free */
 };
 
 struct client {
 	struct server *server;
-	const struct hsm *hsm;
+	struct connection_peer peer;
 	int fd;
 	unsigned index;
 };
@@ -71,11 +76,15 @@ static int take_lock(char *why, size_t why_len)
 static int listen_at(struct server *server)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int on = 1;
 
 	strcpy(addr.sun_path, server->path);
 	server->listener =
 		socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (server->listener < 0)
+		return -errno;
+	/* inherited by connections: no message may come without its sender */
+	if (setsockopt(server->listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
 		return -errno;
 	if (unlink(server->path) && errno != ENOENT)
 		return -errno;
@@ -136,7 +145,8 @@ static void *client_thread(void *arg)
 	struct server *server = client.server;
 
 	free(arg);
-	connection_serve(client.hsm, dup(client.fd));
+	connection_serve(server->hsm, dup(client.fd), &client.peer);
+	limits_disconnect(client.peer.quota);
 	pthread_mutex_lock(&server->mutex);
 	close(client.fd);
 	server->fds[client.index] = -1;
@@ -146,18 +156,21 @@ static void *client_thread(void *arg)
 	return NULL;
 }
 
-/* Only our own user may talk to the keys. */
-static bool peer_allowed(int fd)
+/* Only our own user may talk to the keys, and no process of it may take all places. */
+static bool admit(int fd, struct connection_peer *peer)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return false;
-	if (peer.uid == geteuid())
-		return true;
-	syslog(LOG_WARNING, "refused a connection of uid %u", peer.uid);
-	return false;
+	if (cred.uid != geteuid()) {
+		syslog(LOG_WARNING, "refused a connection of uid %u", cred.uid);
+		return false;
+	}
+	peer->pid = cred.pid;
+	peer->quota = limits_connect(cred.pid);
+	return peer->quota != NULL;
 }
 
 static int start_thread(struct client *client)
@@ -174,28 +187,43 @@ static int start_thread(struct client *client)
 	return -ret;
 }
 
-/* Gives @fd a place and a thread; closes it when there is neither. */
-static void add_client(struct server *server, const struct hsm *hsm, int fd)
+/* Gives @client, who is admitted, a place and a thread. False when there is neither. */
+static bool place_client(struct server *server, struct client *client)
 {
-	struct client *client = malloc(sizeof(*client));
 	unsigned i = 0;
+	bool placed = false;
 
 	pthread_mutex_lock(&server->mutex);
-	while (i < MAX_CONNECTIONS && server->fds[i] >= 0)
+	while (i < LIMITS_CONNECTIONS && server->fds[i] >= 0)
 		i++;
-	if (client && i < MAX_CONNECTIONS && peer_allowed(fd)) {
-		*client = (struct client){server, hsm, fd, i};
-		server->fds[i] = fd;
+	if (i < LIMITS_CONNECTIONS) {
+		client->index = i;
+		server->fds[i] = client->fd;
 		server->nr_connections++;
-		if (!start_thread(client))
-			goto out;
-		server->fds[i] = -1;
-		server->nr_connections--;
+		placed = !start_thread(client);
+		if (!placed) {
+			server->fds[i] = -1;
+			server->nr_connections--;
+		}
+	}
+	pthread_mutex_unlock(&server->mutex);
+	return placed;
+}
+
+/* Takes @fd over: it gets its thread or is closed. */
+static void add_client(struct server *server, int fd)
+{
+	struct client *client = calloc(1, sizeof(*client));
+
+	if (client && admit(fd, &client->peer)) {
+		client->server = server;
+		client->fd = fd;
+		if (place_client(server, client))
+			return;
+		limits_disconnect(client->peer.quota);
 	}
 	close(fd);
 	free(client);
-out:
-	pthread_mutex_unlock(&server->mutex);
 }
 
 static bool is_idle(struct server *server)
@@ -212,7 +240,7 @@ static bool is_idle(struct server *server)
 static void end_clients(struct server *server)
 {
 	pthread_mutex_lock(&server->mutex);
-	for (unsigned i = 0; i < MAX_CONNECTIONS; i++)
+	for (unsigned i = 0; i < LIMITS_CONNECTIONS; i++)
 		if (server->fds[i] >= 0)
 			shutdown(server->fds[i], SHUT_RDWR);
 	while (server->nr_connections)
@@ -221,39 +249,52 @@ static void end_clients(struct server *server)
 }
 
 /* Accepts all that wait; true if there was any. */
-static bool accept_clients(struct server *server, const struct hsm *hsm)
+static bool accept_clients(struct server *server)
 {
+	const struct timespec pause = {.tv_nsec = NO_RESOURCES_MS * 1000000L};
 	bool any = false;
 	int fd;
 
 	while ((fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		add_client(server, hsm, fd);
+		add_client(server, fd);
 		any = true;
 	}
+	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+		nanosleep(&pause, NULL);
 	return any;
 }
 
-static int serve(struct server *server, const struct hsm *hsm, int signals,
-		 unsigned idle_exit_s)
+/*
+ * With clients, wakes every second to look after leases: CLOCK_BOOTTIME can have jumped,
+ * and poll()'s clock stands still while the machine sleeps.
+ */
+static int wait_ms(struct server *server, unsigned idle_exit_s)
+{
+	if (!is_idle(server))
+		return SWEEP_MS;
+	return idle_exit_s ? (int)idle_exit_s * 1000 : -1;
+}
+
+static int serve(struct server *server, int signals, unsigned idle_exit_s)
 {
 	struct pollfd fds[2] = {{.fd = server->listener, .events = POLLIN},
 				{.fd = signals, .events = POLLIN}};
-	int timeout = idle_exit_s ? (int)idle_exit_s * 1000 : -1;
 
 	for (;;) {
-		int n = poll(fds, 2, timeout);
+		bool was_idle = is_idle(server);
+		int n = poll(fds, 2, wait_ms(server, idle_exit_s));
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (fds[1].revents)
 			return 0;
-		if (accept_clients(server, hsm) || n || !is_idle(server))
+		session_sweep();
+		if (accept_clients(server) || n || !was_idle || !idle_exit_s)
 			continue;
 		/* from here on a client finds no socket and starts another hsmd */
 		unlink(server->path);
-		if (!accept_clients(server, hsm))
-			return 0;
-		end_clients(server);
+		if (accept_clients(server))
+			end_clients(server);
 		return 0;
 	}
 }
@@ -269,7 +310,8 @@ int server_run(struct server *server, const struct hsm *hsm, unsigned idle_exit_
 	signals = signalfd(-1, &mask, SFD_CLOEXEC);
 	if (signals < 0)
 		return -errno;
-	ret = serve(server, hsm, signals, idle_exit_s);
+	server->hsm = hsm;
+	ret = serve(server, signals, idle_exit_s);
 	end_clients(server);
 	close(signals);
 	return ret;

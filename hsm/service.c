@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "hsm/api/secmem.h"
+#include "hsm/audit.h"
 #include "hsm/clock.h"
 #include "hsm/crypto/random.h"
 #include "hsm/keyring.h"
@@ -19,7 +20,7 @@
 
 enum {
 	SEALS_NEEDED = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
-	IDLE_WAIT_MS = 1000, /* how late a stop or the end of a lease may be noticed */
+	IDLE_WAIT_MS = 10000, /* nothing depends on waking without work */
 	EARLY_WAKE_BYTES = 65536,
 };
 
@@ -47,6 +48,22 @@ static int authorize(struct service *service, const struct ring_sqe *sqe, uint64
 	if (!ret && !(service->rights & right_needed(sqe->op)))
 		ret = -EACCES;
 	return ret;
+}
+
+/* Counts a handle that is not taken. */
+static void refuse(struct session *session, int status)
+{
+	atomic_fetch_add_explicit(&session->refused, 1, memory_order_relaxed);
+	/* what the end of a lease cuts off is no attack, and is in the log already */
+	if (status != -EKEYREVOKED)
+		audit_refused(AUDIT_HANDLES, session->uuid);
+}
+
+static bool over_limit(struct session *session, const struct ring_sqe *sqe,
+		       uint64_t now_ms)
+{
+	return session->limited && sqe->op == RING_OPEN &&
+	       !limits_bytes_take(&session->opened, sqe->src_len, now_ms);
 }
 
 /* 0 or -EPROTO. */
@@ -79,12 +96,17 @@ static int serve(struct service *service, const struct ring_sqe *sqe,
 	cqe->cookie = sqe->cookie;
 	cqe->status = authorize(service, sqe, now_ms);
 	if (cqe->status) {
-		atomic_fetch_add_explicit(&session->refused, 1, memory_order_relaxed);
+		refuse(session, cqe->status);
 		return 0;
 	}
-	ret = run(service, sqe, cqe);
-	if (ret)
-		return ret;
+	if (over_limit(session, sqe, now_ms)) {
+		audit_refused(AUDIT_LIMIT, session->uuid);
+		cqe->status = -EDQUOT;
+	} else {
+		ret = run(service, sqe, cqe);
+		if (ret)
+			return ret;
+	}
 	atomic_store_explicit(&session->last_use_ms, now_ms, memory_order_relaxed);
 	if (handle_issue(&service->handles, service->pages.random, now_ms, cqe->handle,
 			 &cqe->generation))
@@ -144,19 +166,6 @@ static int serve_batch(struct service *service, uint32_t tail)
 	return ret;
 }
 
-/* Wipes a session whose lease has run out, even if nobody asks for anything. */
-static void watch_lease(struct service *service)
-{
-	struct session *session = service->session;
-	bool over;
-
-	pthread_rwlock_rdlock(&session->lock);
-	over = !session->locked && !session_lease_stands(session, clock_now_ms());
-	pthread_rwlock_unlock(&session->lock);
-	if (over)
-		session_lock(session);
-}
-
 static void *service_thread(void *arg)
 {
 	struct service *service = arg;
@@ -168,9 +177,7 @@ static void *service_thread(void *arg)
 			ring_wait(&service->spin, &shared->sq_tail, &shared->hsm_sleeps,
 				  service->sq_head, IDLE_WAIT_MS);
 
-		if (tail == service->sq_head) {
-			watch_lease(service);
-		} else if (serve_batch(service, tail)) {
+		if (tail != service->sq_head && serve_batch(service, tail)) {
 			/* a broken client: its connection ends, and with it this service
 			 */
 			shutdown(service->notify_fd, SHUT_RDWR);

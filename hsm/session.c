@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hsm/api/ring.h"
 #include "hsm/api/secmem.h"
+#include "hsm/audit.h"
 #include "hsm/clock.h"
 #include "hsm/crypto/kdf.h"
 #include "hsm/crypto/random.h"
@@ -12,21 +14,28 @@
 #include "hsm/session.h"
 
 enum {
-	MAX_TICKETS = 64,
+	MAX_TICKETS = 4 * LIMITS_CONNECTIONS,
+	MAX_TICKETS_EACH = 4, /* of one session: nobody can use up the table */
 	TICKET_LIFETIME_MS = 60000,
 };
+
+/* Smaller than one operation, a limit would never let it pass. */
+#define MIN_LIMIT ((uint64_t)RING_MAX_PAGES * PAGE_BYTES)
 
 struct ticket {
 	struct session
 		*session; /* not a reference: a session takes its tickets with it */
 	uint32_t rights;
 	uint64_t lease_ms, idle_ms;
+	uint64_t limit_bytes, limit_ms;
 	uint64_t deadline_ms;
 	uint8_t value[WIRE_TICKET_BYTES];
 };
 
+/* Also guards the list of sessions and the step of a session's references to 0. */
 static pthread_mutex_t tickets_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ticket tickets[MAX_TICKETS];
+static struct session *sessions;
 
 struct session *session_create(const uint8_t uuid[KEYSLOT_UUID_BYTES], uint8_t *vmk)
 {
@@ -49,6 +58,11 @@ struct session *session_create(const uint8_t uuid[KEYSLOT_UUID_BYTES], uint8_t *
 	session->nr_refs = 1;
 	session->lease_end_ms = session->idle_ms = UINT64_MAX;
 	session->last_use_ms = clock_now_ms();
+	limits_bytes_init(&session->opened);
+	pthread_mutex_lock(&tickets_lock);
+	session->next = sessions;
+	sessions = session;
+	pthread_mutex_unlock(&tickets_lock);
 	hook_key("vmk", vmk, KEYSLOT_VMK_BYTES);
 	return session;
 }
@@ -68,32 +82,88 @@ static void drop_tickets(struct session *session)
 	pthread_mutex_unlock(&tickets_lock);
 }
 
-void session_release(struct session *session)
+/* Drops a reference; with the last one nobody can find the session any more. */
+static bool drop_reference(struct session *session)
 {
-	if (!session)
-		return;
-	/* under the tickets' lock, so that nobody redeems a session that is going */
+	struct session **at = &sessions;
+	bool last;
+
 	pthread_mutex_lock(&tickets_lock);
-	if (atomic_fetch_sub(&session->nr_refs, 1) != 1) {
-		pthread_mutex_unlock(&tickets_lock);
-		return;
-	}
+	last = atomic_fetch_sub(&session->nr_refs, 1) == 1;
+	while (last && *at != session)
+		at = &(*at)->next;
+	if (last)
+		*at = session->next;
 	pthread_mutex_unlock(&tickets_lock);
-	session_lock(session);
-	pthread_rwlock_destroy(&session->lock);
-	free(session);
+	return last;
 }
 
-void session_lock(struct session *session)
+/* True if there were keys to wipe. */
+static bool wipe(struct session *session)
 {
+	bool had_keys;
+
 	drop_tickets(session);
 	pthread_rwlock_wrlock(&session->lock);
+	had_keys = !session->locked;
 	session->locked = true;
 	for (struct service *s = session->queues; s; s = s->next)
 		service_wipe(s);
 	secmem_free(session->vmk);
 	session->vmk = NULL;
 	pthread_rwlock_unlock(&session->lock);
+	return had_keys;
+}
+
+void session_release(struct session *session)
+{
+	if (!session || !drop_reference(session))
+		return;
+	wipe(session);
+	limits_bytes_fini(&session->opened);
+	pthread_rwlock_destroy(&session->lock);
+	free(session);
+}
+
+static void wipe_and_tell(struct session *session, enum audit_event event)
+{
+	const struct audit_record record = {
+		.event = event, .uuid = session->uuid, .slot = -1};
+
+	if (wipe(session))
+		audit_write(&record);
+}
+
+void session_lock(struct session *session)
+{
+	wipe_and_tell(session, AUDIT_LOCK);
+}
+
+/* The session after @previous (whose reference it takes), or the first; held. */
+static struct session *next_session(struct session *previous)
+{
+	struct session *next;
+
+	pthread_mutex_lock(&tickets_lock);
+	next = previous ? previous->next : sessions;
+	if (next)
+		session_hold(next);
+	pthread_mutex_unlock(&tickets_lock);
+	session_release(previous);
+	return next;
+}
+
+void session_sweep(void)
+{
+	for (struct session *s = next_session(NULL); s; s = next_session(s)) {
+		bool over;
+
+		pthread_rwlock_rdlock(&s->lock);
+		over = !s->locked && !session_lease_stands(s, clock_now_ms());
+		pthread_rwlock_unlock(&s->lock);
+		if (over)
+			wipe_and_tell(s, AUDIT_LEASE_OVER);
+	}
 }
 
 bool session_lease_stands(const struct session *session, uint64_t now_ms)
@@ -113,7 +183,7 @@ int session_mac(struct session *session, const uint8_t digest[WIRE_MAC_BYTES],
 	if (!key)
 		return -ENOMEM;
 	pthread_rwlock_rdlock(&session->lock);
-	if (!session->locked) {
+	if (!session->locked && session_lease_stands(session, clock_now_ms())) {
 		ret = kdf_expand(session->vmk, KDF_LABEL_HEADER, NULL, 0, key,
 				 WIRE_MAC_BYTES);
 		hook_key(KDF_LABEL_HEADER, key, WIRE_MAC_BYTES);
@@ -125,12 +195,24 @@ int session_mac(struct session *session, const uint8_t digest[WIRE_MAC_BYTES],
 	return ret;
 }
 
-static struct ticket *free_ticket(uint64_t now_ms)
+/* A free place, or that of the session's oldest ticket when it has enough. */
+static struct ticket *place_ticket(const struct session *session, uint64_t now_ms)
 {
-	for (size_t i = 0; i < MAX_TICKETS; i++)
-		if (!tickets[i].session || tickets[i].deadline_ms <= now_ms)
-			return &tickets[i];
-	return NULL;
+	struct ticket *place = NULL, *oldest = NULL;
+	unsigned nr = 0;
+
+	for (size_t i = 0; i < MAX_TICKETS; i++) {
+		struct ticket *ticket = &tickets[i];
+
+		if (!ticket->session || ticket->deadline_ms <= now_ms) {
+			place = ticket;
+		} else if (ticket->session == session) {
+			nr++;
+			if (!oldest || ticket->deadline_ms < oldest->deadline_ms)
+				oldest = ticket;
+		}
+	}
+	return nr < MAX_TICKETS_EACH ? place : oldest;
 }
 
 static uint64_t limit_ms(uint64_t seconds)
@@ -145,12 +227,14 @@ int session_ticket(struct session *session, const struct wire_ticket *want,
 	struct ticket *ticket;
 	int ret = 0;
 
+	if (want->limit_bytes && (want->limit_bytes < MIN_LIMIT || !want->limit_s))
+		return -EINVAL;
 	if (random_bytes(value, WIRE_TICKET_BYTES))
 		return -EIO;
 	pthread_rwlock_rdlock(&session->lock);
 	pthread_mutex_lock(&tickets_lock);
-	ticket = free_ticket(now);
-	if (session->locked) {
+	ticket = place_ticket(session, now);
+	if (session->locked || !session_lease_stands(session, now)) {
 		ret = -EKEYREVOKED;
 	} else if (!ticket) {
 		ret = -ENOSPC;
@@ -159,6 +243,8 @@ int session_ticket(struct session *session, const struct wire_ticket *want,
 		ticket->rights = want->rights;
 		ticket->lease_ms = limit_ms(want->lease_s);
 		ticket->idle_ms = limit_ms(want->idle_s);
+		ticket->limit_bytes = want->limit_bytes ? want->limit_bytes : UINT64_MAX;
+		ticket->limit_ms = want->limit_bytes ? limit_ms(want->limit_s) : 0;
 		ticket->deadline_ms = now + TICKET_LIFETIME_MS;
 		memcpy(ticket->value, value, WIRE_TICKET_BYTES);
 	}
@@ -203,6 +289,9 @@ int session_redeem(const uint8_t value[WIRE_TICKET_BYTES], struct session **out,
 		ticket.lease_ms == UINT64_MAX ? UINT64_MAX : now + ticket.lease_ms;
 	ticket.session->idle_ms = ticket.idle_ms;
 	ticket.session->last_use_ms = now;
+	ticket.session->limited = ticket.limit_bytes != UINT64_MAX;
+	limits_bytes_set(&ticket.session->opened, ticket.limit_bytes, ticket.limit_ms,
+			 now);
 	pthread_rwlock_unlock(&ticket.session->lock);
 	*out = ticket.session;
 	*rights = ticket.rights;
@@ -214,6 +303,19 @@ static uint64_t left_s(uint64_t end_ms, uint64_t now_ms)
 	if (end_ms == UINT64_MAX)
 		return UINT64_MAX;
 	return end_ms > now_ms ? (end_ms - now_ms + 999) / 1000 : 0;
+}
+
+static void report_limit(struct session *session, uint64_t now_ms,
+			 struct wire_status_reply *out)
+{
+	struct limits_report report;
+
+	limits_bytes_report(&session->opened, now_ms, &report);
+	out->limit_bytes = report.max;
+	out->limit_s = report.period_ms / 1000;
+	out->limit_left = report.left;
+	out->limit_resets_s = (report.resets_ms + 999) / 1000;
+	out->over_limit = report.refused;
 }
 
 void session_status(struct session *session, struct wire_status_reply *out)
@@ -236,4 +338,5 @@ void session_status(struct session *session, struct wire_status_reply *out)
 				   ? UINT64_MAX
 				   : left_s(session->last_use_ms + session->idle_ms, now);
 	pthread_rwlock_unlock(&session->lock);
+	report_limit(session, now, out);
 }

@@ -17,10 +17,12 @@
 
 #include "hsm/api/keyslot.h"
 #include "hsm/api/wire.h"
+#include "hsm/limits.h"
 
 struct service;
 
 struct session {
+	struct session *next; /* in the list of all sessions */
 	pthread_rwlock_t lock;
 	atomic_uint nr_refs;
 	bool locked;
@@ -31,6 +33,8 @@ struct session {
 	_Atomic uint64_t last_use_ms;
 	_Atomic uint64_t pages_sealed, pages_opened, refused, generation;
 	struct service *queues; /* list through service->next */
+	bool limited;		/* @opened is a limit */
+	struct limits_bytes opened;
 };
 
 /* A session for @uuid with @vmk, which it then owns. One reference. NULL: no memory. */
@@ -42,6 +46,12 @@ void session_release(struct session *session); /* NULL is allowed */
 /* Wipes the keys, the queues' keys included. Queues then answer -EKEYREVOKED. */
 void session_lock(struct session *session);
 
+/*
+ * Wipes the keys of every session whose lease is over, whether or not anyone uses it. To
+ * be called every second while there are connections.
+ */
+void session_sweep(void);
+
 /* For a queue thread or a handler: true while the lease stands. Takes no lock. */
 bool session_lease_stands(const struct session *session, uint64_t now_ms);
 
@@ -49,7 +59,10 @@ bool session_lease_stands(const struct session *session, uint64_t now_ms);
 int session_mac(struct session *session, const uint8_t digest[WIRE_MAC_BYTES],
 		uint8_t mac[WIRE_MAC_BYTES]);
 
-/* A one-time ticket. 0, -EKEYREVOKED, -ENOSPC (too many open tickets), -EIO. */
+/*
+ * A one-time ticket; a session has few, and a further one voids its oldest. 0,
+ * -EKEYREVOKED, -EINVAL (limits that make no sense), -ENOSPC (too many in all), -EIO.
+ */
 int session_ticket(struct session *session, const struct wire_ticket *want,
 		   uint8_t ticket[WIRE_TICKET_BYTES]);
 

@@ -13,7 +13,9 @@ int cmd_suspend(char *const args[], const struct options *options);
 int cmd_resume(char *const args[], const struct options *options);
 int cmd_is_volume(char *const args[], const struct options *options);
 int cmd_dump(char *const args[], const struct options *options);
+int cmd_audit(char *const args[], const struct options *options);
 int cmd_uuid(char *const args[], const struct options *options);
+int cmd_benchmark(char *const args[], const struct options *options);
 
 /* mount.hsmfs: what mount(8) runs, with its command line and exit codes. */
 int mount_helper(int argc, char *argv[]);

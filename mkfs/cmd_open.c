@@ -76,9 +76,10 @@ static int check_mountpoint(const char *path, bool nonempty)
 }
 
 /* A look only: hsmfs takes the lock, and reports a race that it lost the same way. */
-static int check_unused(const struct volume *volume)
+static int check_unused(const struct volume *volume, bool shared)
 {
-	int lock = header_lock(volume->dirfd);
+	int lock = shared ? header_lock_shared(volume->dirfd)
+			  : header_lock(volume->dirfd);
 
 	if (lock >= 0) {
 		close(lock);
@@ -93,8 +94,8 @@ static int check_unused(const struct volume *volume)
 			 strerror(-lock));
 }
 
-static int check_all(const struct volume *volume, const char *mountpoint, bool nonempty,
-		     char resolved[PATH_MAX])
+static int check_all(const struct volume *volume, const char *mountpoint,
+		     const struct mount_options *words, char resolved[PATH_MAX])
 {
 	int rc = mounts_resolve(mountpoint, resolved);
 	int code;
@@ -108,8 +109,8 @@ static int check_all(const struct volume *volume, const char *mountpoint, bool n
 				 strerror(-rc));
 	code = check_overlap(volume->path, resolved);
 	if (code == 0)
-		code = check_mountpoint(resolved, nonempty);
-	return code ? code : check_unused(volume);
+		code = check_mountpoint(resolved, words->nonempty);
+	return code ? code : check_unused(volume, words->shared);
 }
 
 static int unlock_and_mount(struct volume *volume, const char *mountpoint,
@@ -145,7 +146,7 @@ int open_run(const char *dir, const char *mountpoint, const char *mount_options,
 	if (code == 0)
 		code = volume_open(dir, &volume);
 	if (code == 0)
-		code = check_all(&volume, mountpoint, words.nonempty, resolved);
+		code = check_all(&volume, mountpoint, &words, resolved);
 	if (code == 0 && !dry_run)
 		code = unlock_and_mount(&volume, resolved, words.passed, &options);
 	volume_close(&volume);

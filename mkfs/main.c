@@ -43,7 +43,11 @@ static const struct command commands[] = {
 	 "unlock a suspended volume"},
 	{"isLuks", NULL, "DIR", 1, 0, cmd_is_volume, "exit with 0 if DIR is a volume"},
 	{"luksDump", NULL, "DIR", 1, OPTION_JSON, cmd_dump, "show the volume header"},
+	{"audit", NULL, "verify|show", 1, 0, cmd_audit,
+	 "check or print the HSM's audit log"},
 	{"luksUUID", NULL, "DIR", 1, 0, cmd_uuid, "print the volume's UUID"},
+	{"benchmark", NULL, "", 0, OPTION_JSON, cmd_benchmark,
+	 "measure passphrase stretching and the way through the HSM"},
 };
 
 enum { NR_COMMANDS = sizeof(commands) / sizeof(*commands) };

@@ -69,7 +69,14 @@ static int take_word(const char *word, struct options *options, struct mount_opt
 		return parse_time(word, value, &options->lease_s);
 	} else if ((value = value_of(word, "idle"))) {
 		return parse_time(word, value, &options->idle_s);
+	} else if ((value = value_of(word, "max-bytes"))) {
+		if (options_rate(value, &options->limit_bytes, &options->limit_s) < 0)
+			return say_error(EXIT_INVALID,
+					 "The mount option %s has no rate that can be "
+					 "read; write 500M/1h or 2G/1d.",
+					 word);
 	} else if (!is_not_ours(word)) {
+		out->shared |= strcmp(word, "sharedstorage") == 0;
 		pass_on(out, word);
 	}
 	return 0;
@@ -81,7 +88,7 @@ int mount_options_parse(const char *text, struct options *options,
 	char *word, *save;
 	int code = 0;
 
-	out->nonempty = false;
+	out->nonempty = out->shared = false;
 	out->words = strdup(text ? text : "");
 	out->passed = calloc(1, (text ? strlen(text) : 0) + 1);
 	if (!out->words || !out->passed)

@@ -11,6 +11,7 @@ struct mount_options {
 	char *words;  /* what options.key.key_file may point into */
 	char *passed; /* for hsmfs */
 	bool nonempty;
+	bool shared; /* sharedstorage, which is passed as well */
 };
 
 /*

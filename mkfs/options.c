@@ -14,7 +14,8 @@
 
 enum {
 	ITER_TIME_MAX_MS = 60000,
-	FIRST_VALUE = 256, /* what getopt_long() returns is this plus the row below */
+	RATE_MIN = 2 << 20, /* the HSM wants a limit that one large read fits in */
+	FIRST_VALUE = 256,  /* what getopt_long() returns is this plus the row below */
 };
 
 struct option_row {
@@ -46,6 +47,8 @@ static const struct option_row rows[] = {
 	{OPTION_MOUNT, 'o', "options", "OPTIONS", "mount options for hsmfs"},
 	{OPTION_LEASE, 0, "lease", "TIME", "lock after TIME (90s, 30m, 8h, 2d)"},
 	{OPTION_IDLE, 0, "idle", "TIME", "lock after TIME without use"},
+	{OPTION_MAX_BYTES, 0, "max-bytes", "BYTES/TIME",
+	 "read no more than that (2G/1h)"},
 	{OPTION_JSON, 0, "json", NULL, "print JSON"},
 };
 
@@ -96,6 +99,30 @@ int options_seconds(const char *text, uint64_t *seconds)
 	return -EINVAL;
 }
 
+int options_rate(const char *text, uint64_t *bytes, uint64_t *seconds)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+
+	errno = 0;
+	*bytes = strtoull(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || errno)
+		return -EINVAL;
+	unit = *end && *end != '/' ? strchr(units, *end) : NULL;
+	if (unit) {
+		unsigned shift = 10 * (unsigned)(unit - units + 1);
+
+		if (*bytes > UINT64_MAX >> shift)
+			return -EINVAL;
+		*bytes <<= shift;
+		end++;
+	}
+	if (*end != '/' || *bytes < RATE_MIN || options_seconds(end + 1, seconds) < 0)
+		return -EINVAL;
+	return *seconds ? 0 : -EINVAL;
+}
+
 static int set_value(struct options *options, unsigned bit, const char *text)
 {
 	switch (bit) {
@@ -125,6 +152,8 @@ static int set_value(struct options *options, unsigned bit, const char *text)
 		return options_seconds(text, &options->lease_s);
 	case OPTION_IDLE:
 		return options_seconds(text, &options->idle_s);
+	case OPTION_MAX_BYTES:
+		return options_rate(text, &options->limit_bytes, &options->limit_s);
 	default:
 		return 0;
 	}

@@ -27,10 +27,11 @@ enum {
 	OPTION_LEASE = 1 << 14,
 	OPTION_IDLE = 1 << 15,
 	OPTION_JSON = 1 << 16,
+	OPTION_MAX_BYTES = 1 << 17,
 
 	OPTIONS_KEY = OPTION_KEY_FILE | OPTION_KEYFILE_SIZE | OPTION_KEYFILE_OFFSET,
 	OPTIONS_PBKDF = OPTION_PBKDF_TIME | OPTION_PBKDF_MEMORY | OPTION_PBKDF_LANES,
-	OPTIONS_LEASE = OPTION_LEASE | OPTION_IDLE,
+	OPTIONS_LEASE = OPTION_LEASE | OPTION_IDLE | OPTION_MAX_BYTES,
 };
 
 struct options {
@@ -44,6 +45,8 @@ struct options {
 	const char *mount_options;
 	uint64_t lease_s;
 	uint64_t idle_s;
+	uint64_t limit_bytes; /* in every limit_s seconds; 0: no limit */
+	uint64_t limit_s;
 };
 
 /*
@@ -57,6 +60,9 @@ int options_check(const struct options *options, unsigned allowed, const char *c
 
 /* Prints the help lines of those in @allowed. */
 void options_help(unsigned allowed);
+
+/* "500M/1h", "2G/1d": bytes, with K, M, G or T times 1024, a period; 0 or -EINVAL. */
+int options_rate(const char *text, uint64_t *bytes, uint64_t *seconds);
 
 /* "90s", "30m", "8h", "2d" or plain seconds; 0 or -EINVAL. */
 int options_seconds(const char *text, uint64_t *seconds);

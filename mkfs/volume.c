@@ -78,6 +78,8 @@ int volume_connect(struct volume *volume)
 	int rc = hsm_connect(1, &volume->hsm, why, sizeof(why));
 
 	if (rc == 0)
+		rc = hsm_tokens(volume->hsm, &volume->tokens);
+	if (rc == 0)
 		return 0;
 	if (!*why)
 		snprintf(why, sizeof(why), "%s", strerror(-rc));
@@ -91,11 +93,15 @@ int volume_connect(struct volume *volume)
 
 static bool serves(const struct volume *volume, unsigned nr)
 {
-	const struct wire_hello_reply *identity = hsm_identity(volume->hsm);
+	const uint8_t *wanted = volume->header.slots[nr].tpm_name;
 
-	return volume->header.used[nr] && volume->header.kinds[nr] != HEADER_FOREIGN &&
-	       memcmp(volume->header.slots[nr].tpm_name, identity->tpm_name,
-		      sizeof(identity->tpm_name)) == 0;
+	if (!volume->header.used[nr] || volume->header.kinds[nr] == HEADER_FOREIGN)
+		return false;
+	for (uint32_t i = 0; i < volume->tokens.nr_tokens; i++)
+		if (memcmp(wanted, volume->tokens.tokens[i].tpm_name,
+			   KEYSLOT_TPM_NAME_BYTES) == 0)
+			return true;
+	return false;
 }
 
 static void short_name(const uint8_t name[KEYSLOT_TPM_NAME_BYTES],
@@ -113,39 +119,44 @@ static bool serves_any(const struct volume *volume)
 	return false;
 }
 
-/* Says which TPMs the volume wants and which one is here, when no slot matches. */
+/* Appends @name's beginning to the list in @text unless it is there. */
+static void list_name(char *text, size_t len, const uint8_t *name, const char *kind)
+{
+	char hex[2 * TPM_NAME_SHOWN + 1];
+	size_t used = strlen(text);
+
+	short_name(name, hex);
+	if (!strstr(text, hex))
+		snprintf(text + used, len - used, "%s%s%s%s%s", used ? ", " : "", hex,
+			 kind ? " (" : "", kind ? kind : "", kind ? ")" : "");
+}
+
+/* Says which TPMs the volume wants and which are here, when no slot matches. */
 static int check_token(const struct volume *volume)
 {
-	const struct wire_hello_reply *identity = hsm_identity(volume->hsm);
-	char here[2 * TPM_NAME_SHOWN + 1];
-	char wanted[KEYSLOT_COUNT * (2 * TPM_NAME_SHOWN + 1) + 1] = "";
-	size_t len = 0;
+	char wanted[KEYSLOT_COUNT * (2 * TPM_NAME_SHOWN + 3)] = "";
+	char here[WIRE_TOKENS_MAX * (2 * TPM_NAME_SHOWN + WIRE_NAME_BYTES + 5)] = "";
 
-	if (serves_any(volume))
-		return 0;
 	for (unsigned nr = 0; nr < KEYSLOT_COUNT; nr++) {
-		char name[2 * TPM_NAME_SHOWN + 1];
-
-		if (!volume->header.used[nr] ||
-		    volume->header.kinds[nr] == HEADER_FOREIGN)
-			continue;
-		short_name(volume->header.slots[nr].tpm_name, name);
-		if (strstr(wanted, name))
-			continue;
-		len += (size_t)snprintf(wanted + len, sizeof(wanted) - len, "%s%s",
-					len ? " " : "", name);
+		if (serves(volume, nr))
+			return 0;
+		if (volume->header.used[nr] && volume->header.kinds[nr] != HEADER_FOREIGN)
+			list_name(wanted, sizeof(wanted),
+				  volume->header.slots[nr].tpm_name, NULL);
 	}
-	short_name(identity->tpm_name, here);
-	if (!len)
+	if (!*wanted)
 		return say_error(EXIT_DENIED,
 				 "%s has no key slot that this version can use.",
 				 volume->path);
+	for (uint32_t i = 0; i < volume->tokens.nr_tokens; i++)
+		list_name(here, sizeof(here), volume->tokens.tokens[i].tpm_name,
+			  volume->tokens.tokens[i].kind);
 	return say_error(
 		EXIT_DENIED,
-		"No key slot of %s belongs to this HSM: it has the TPM %s (%s) and "
+		"No key slot of %s belongs to this HSM: it has the TPM %s and "
 		"the volume wants %s; use the HSM state or the machine that it was "
 		"made with.",
-		volume->path, here, identity->token, wanted);
+		volume->path, here, wanted);
 }
 
 /*
@@ -287,6 +298,8 @@ int volume_ticket(struct volume *volume, int read_only, const struct options *op
 		.rights = WIRE_MAY_OPEN | (read_only ? 0 : WIRE_MAY_SEAL),
 		.lease_s = options->lease_s,
 		.idle_s = options->idle_s,
+		.limit_bytes = options->limit_bytes,
+		.limit_s = options->limit_s,
 	};
 	int rc = hsm_ticket(volume->hsm, &want, ticket);
 

@@ -20,7 +20,8 @@ struct volume {
 	char path[PATH_MAX]; /* absolute, without symlinks */
 	int dirfd;
 	struct header header;
-	struct hsm_client *hsm; /* once unlocked */
+	struct wire_tokens_reply tokens; /* the HSM's TPMs, once connected */
+	struct hsm_client *hsm;		 /* once unlocked */
 };
 
 /* Opens the directory only: @volume has no header yet. Ended by volume_close(). */

@@ -185,6 +185,18 @@ int hsm_fd(const struct hsm_client *hsm)
 	return hsm->fd;
 }
 
+int hsm_tokens(struct hsm_client *hsm, struct wire_tokens_reply *out)
+{
+	int ret = call_simple(hsm, WIRE_TOKENS, NULL, 0, out, sizeof(*out));
+
+	if (!ret && (!out->nr_tokens || out->nr_tokens > WIRE_TOKENS_MAX))
+		return -EPROTO;
+	if (!ret)
+		for (uint32_t i = 0; i < out->nr_tokens; i++)
+			out->tokens[i].kind[WIRE_NAME_BYTES - 1] = '\0';
+	return ret;
+}
+
 int hsm_create(struct hsm_client *hsm, const uint8_t uuid[KEYSLOT_UUID_BYTES])
 {
 	return call_simple(hsm, WIRE_CREATE, uuid, KEYSLOT_UUID_BYTES, NULL, 0);
@@ -201,16 +213,27 @@ int hsm_unlock(struct hsm_client *hsm, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 	return call(hsm, &request, NULL, 0, wait_s);
 }
 
-int hsm_add_slot(struct hsm_client *hsm, uint32_t slot, const struct keyslot_kdf *kdf,
-		 uint32_t kdf_ms, const void *pass, size_t pass_len, struct keyslot *out)
+int hsm_add_slot_on(struct hsm_client *hsm,
+		    const uint8_t tpm_name[KEYSLOT_TPM_NAME_BYTES], uint32_t slot,
+		    const struct keyslot_kdf *kdf, uint32_t kdf_ms, const void *pass,
+		    size_t pass_len, struct keyslot *out)
 {
 	struct wire_add_slot body = {
 		.slot = slot, .kdf_ms = kdf_ms, .pass_len = (uint32_t)pass_len};
 	struct request request = {WIRE_ADD_SLOT, &body, sizeof(body), pass, pass_len, -1};
 
+	memcpy(body.tpm_name, tpm_name, sizeof(body.tpm_name));
 	if (kdf)
 		body.kdf = *kdf;
 	return call(hsm, &request, out, sizeof(*out), NULL);
+}
+
+int hsm_add_slot(struct hsm_client *hsm, uint32_t slot, const struct keyslot_kdf *kdf,
+		 uint32_t kdf_ms, const void *pass, size_t pass_len, struct keyslot *out)
+{
+	static const uint8_t first[KEYSLOT_TPM_NAME_BYTES];
+
+	return hsm_add_slot_on(hsm, first, slot, kdf, kdf_ms, pass, pass_len, out);
 }
 
 int hsm_mac(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],

@@ -30,6 +30,9 @@ const struct wire_hello_reply *hsm_identity(const struct hsm_client *hsm);
 /* The socket, for poll(): POLLHUP tells that hsmd has gone. Owned by @hsm. */
 int hsm_fd(const struct hsm_client *hsm);
 
+/* The TPMs that hsmd has open, one at least. */
+int hsm_tokens(struct hsm_client *hsm, struct wire_tokens_reply *out);
+
 /* Makes a new volume key in the HSM; this connection then owns its session. */
 int hsm_create(struct hsm_client *hsm, const uint8_t uuid[KEYSLOT_UUID_BYTES]);
 
@@ -42,9 +45,16 @@ int hsm_unlock(struct hsm_client *hsm, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 	       const struct keyslot *slot, const void *pass, size_t pass_len,
 	       uint32_t *wait_s);
 
-/* Wraps the session's key for @pass; @kdf NULL: calibrate to @kdf_ms milliseconds. */
+/* Wraps the session's key for @pass on the first TPM; @kdf NULL: calibrate to @kdf_ms
+ * milliseconds. */
 int hsm_add_slot(struct hsm_client *hsm, uint32_t slot, const struct keyslot_kdf *kdf,
 		 uint32_t kdf_ms, const void *pass, size_t pass_len, struct keyslot *out);
+
+/* The same on the TPM called @tpm_name. -ENXIO: hsmd has no such TPM. */
+int hsm_add_slot_on(struct hsm_client *hsm,
+		    const uint8_t tpm_name[KEYSLOT_TPM_NAME_BYTES], uint32_t slot,
+		    const struct keyslot_kdf *kdf, uint32_t kdf_ms, const void *pass,
+		    size_t pass_len, struct keyslot *out);
 
 /* HMAC of @digest under the volume's header key. */
 int hsm_mac(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],

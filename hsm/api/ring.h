@@ -85,6 +85,8 @@ enum {
  *  -EKEYREVOKED   the session is locked or its lease is over
  *  -EKEYREJECTED  not a handle of this queue, or one that was replaced and used
  *  -EACCES        the handle may not do this operation
+ *  -EDQUOT        the session's limit of opened bytes is reached: later again
+ *  -EIO           the HSM failed
  * A descriptor that breaks the protocol has no completion: the connection is closed.
  */
 struct ring_sqe {

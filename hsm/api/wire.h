@@ -22,6 +22,7 @@ enum {
 	WIRE_HANDLE_BYTES = 16,
 	WIRE_MAC_BYTES = 32,
 	WIRE_NAME_BYTES = 24, /* short NUL-terminated texts */
+	WIRE_TOKENS_MAX = 8,
 };
 
 enum wire_type {
@@ -36,6 +37,7 @@ enum wire_type {
 	WIRE_RENEW = 9,	   /* user: a new handle for a queue whose handle died */
 	WIRE_STATUS = 10,  /* owner or user */
 	WIRE_LOCK = 11,	   /* owner or user: wipe the session's keys, drop its queues */
+	WIRE_TOKENS = 12,  /* the TPMs that this hsmd has open */
 };
 
 enum wire_rights {
@@ -59,10 +61,23 @@ struct wire_hello_reply {
 	uint32_t version;
 	uint32_t pid;
 	char engine[WIRE_NAME_BYTES]; /* "ipsec-mb" or "openssl" */
-	char token[WIRE_NAME_BYTES];  /* "libtpms", "swtpm", "device" */
+	char token[WIRE_NAME_BYTES];  /* the first: "libtpms", "swtpm", "device" */
 	char memory[WIRE_NAME_BYTES]; /* "memfd_secret" or "mlock" */
 	uint8_t tpm_name[KEYSLOT_TPM_NAME_BYTES];
 	uint8_t reserved[6];
+};
+
+struct wire_token {
+	char kind[WIRE_NAME_BYTES];
+	uint8_t tpm_name[KEYSLOT_TPM_NAME_BYTES];
+	uint8_t reserved[6];
+};
+
+/* All of them; the first is the one that new slots are made for by default. */
+struct wire_tokens_reply {
+	uint32_t nr_tokens;
+	uint32_t reserved;
+	struct wire_token tokens[WIRE_TOKENS_MAX];
 };
 
 struct wire_create {
@@ -78,12 +93,15 @@ struct wire_unlock {
 
 /*
  * Followed by @pass_len bytes of passphrase. kdf.time == 0: the HSM calibrates to
- * @kdf_ms milliseconds; the salt is always the HSM's. Replies with a struct keyslot.
+ * @kdf_ms milliseconds; the salt is always the HSM's. @tpm_name says which TPM the slot
+ * is for; zeros: the first. Replies with a struct keyslot.
  */
 struct wire_add_slot {
 	uint32_t slot;
 	uint32_t kdf_ms;
 	struct keyslot_kdf kdf;
+	uint8_t tpm_name[KEYSLOT_TPM_NAME_BYTES];
+	uint16_t reserved;
 	uint32_t pass_len;
 };
 
@@ -96,8 +114,10 @@ struct wire_mac {
 struct wire_ticket {
 	uint32_t rights; /* WIRE_MAY_* */
 	uint32_t reserved;
-	uint64_t lease_s; /* from now */
-	uint64_t idle_s;  /* without any operation */
+	uint64_t lease_s;     /* from now */
+	uint64_t idle_s;      /* without any operation */
+	uint64_t limit_bytes; /* of file content opened in every limit_s seconds */
+	uint64_t limit_s;
 };
 
 /* Body of the reply to WIRE_TICKET and of the request WIRE_REDEEM. */
@@ -138,9 +158,25 @@ struct wire_status_reply {
 	uint64_t refused;      /* handles that got the key error */
 	uint64_t lease_left_s; /* UINT64_MAX: no limit */
 	uint64_t idle_left_s;  /* UINT64_MAX: no limit */
+	uint64_t limit_bytes;  /* as in the ticket; UINT64_MAX: no limit */
+	uint64_t limit_s;
+	uint64_t limit_left;	 /* bytes that may still be opened now */
+	uint64_t limit_resets_s; /* until all of limit_bytes may be opened again */
+	uint64_t over_limit;	 /* operations refused for it */
 };
 
 _Static_assert(sizeof(struct wire_header) == 16, "wire header");
+_Static_assert(sizeof(struct wire_hello) == 8, "wire hello");
+_Static_assert(sizeof(struct wire_hello_reply) == 120, "wire hello's reply");
+_Static_assert(sizeof(struct wire_tokens_reply) == 520, "wire tokens' reply");
+_Static_assert(sizeof(struct wire_unlock) == 1192, "wire unlock");
+_Static_assert(sizeof(struct wire_add_slot) == 92, "wire add slot");
+_Static_assert(sizeof(struct wire_ticket) == 40, "wire ticket");
+_Static_assert(sizeof(struct wire_redeem_reply) == 24, "wire redeem's reply");
+_Static_assert(sizeof(struct wire_queue) == 8, "wire queue");
+_Static_assert(sizeof(struct wire_handle) == 32, "wire handle");
+_Static_assert(sizeof(struct wire_renew) == 8, "wire renew");
+_Static_assert(sizeof(struct wire_status_reply) == 112, "wire status' reply");
 _Static_assert(sizeof(struct wire_header) + sizeof(struct wire_unlock) +
 			       WIRE_PASSPHRASE_MAX <=
 		       WIRE_MESSAGE_MAX,

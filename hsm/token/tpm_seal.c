@@ -151,6 +151,21 @@ static int create(struct token *token, ESYS_TR session,
 	return ret;
 }
 
+/*
+ * The emulator leaves an object that was flushed in its slot, in ordinary memory of ours:
+ * lay an object of zeros over it. Failing costs only that.
+ */
+static void scrub_slot(struct token *token)
+{
+	static const TPM2B_SENSITIVE_CREATE zeros = {
+		.sensitive = {.userAuth.size = TOKEN_AUTH_BYTES,
+			      .data.size = TOKEN_SECRET_BYTES}};
+	struct token_blob nobody;
+
+	if (token->embedded)
+		create(token, ESYS_TR_PASSWORD, &zeros, &nobody);
+}
+
 int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 	       const uint8_t secret[TOKEN_SECRET_BYTES], struct token_blob *out)
 {
@@ -168,6 +183,7 @@ int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 	ret = tpm_errno(session_open(token, &session));
 	if (ret == 0)
 		ret = create(token, session, sensitive, out);
+	scrub_slot(token);
 	scrub(token);
 	flush(token, session);
 	pthread_mutex_unlock(&token->lock);
@@ -288,8 +304,9 @@ int token_unseal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 		goto out;
 	ret = unseal(token, object, session, auth, secret, wait_s);
 out:
-	scrub(token);
 	flush(token, object);
+	scrub_slot(token);
+	scrub(token);
 	flush(token, session);
 	pthread_mutex_unlock(&token->lock);
 	return ret;

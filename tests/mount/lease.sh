@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A lease that runs out suspends the volume; a byte limit slows a thief down.
+. "$WORK/tests/lib/common.sh"
+
+field() {
+	hsmsetup status --json "$MNT" | jq -r ".$1"
+}
+read_file() {
+	dd if="$MNT/file" iflag=direct bs=100000 status=none
+}
+
+new_volume
+same "lease" "$(field lease_left_s)" null
+same "limit" "$(field limit_bytes)" null
+random_bytes 3000000 a >"$MNT/file"
+close_volume
+
+open_volume --lease 3s --idle 1h
+[ "$(field lease_left_s)" -le 3 ] && [ "$(field idle_left_s)" -le 3600 ]
+read_file | cmp - <(random_bytes 3000000 a)
+sleep 3
+read_file >got 2>err &
+reader=$!
+sleep 1
+kill -0 $reader || die "the reader did not wait: $(cat err)"
+jq -es 'any(.event == "lease-over")' "$HSMFS_STATE_DIR/audit.jsonl" >/dev/null
+hsmsetup luksResume --key-file "$KEY" "$MNT"
+wait $reader || die "reader: $(cat err)"
+cmp got <(random_bytes 3000000 a)
+close_volume
+
+expect_exit 1 hsmsetup open --max-bytes 5 --key-file "$KEY" "$ENC" "$MNT"
+expect_exit 1 hsmsetup open --max-bytes 1G/0 --key-file "$KEY" "$ENC" "$MNT"
+open_volume --max-bytes 4M/1h
+same "limit" "$(field limit_bytes)" 4194304
+read_file | cmp - <(random_bytes 3000000 a)
+[ "$(field limit_left)" -lt 1200000 ] || die "left: $(field limit_left)"
+if read_file >got 2>err; then
+	die "the limit stopped nobody"
+fi
+grep -qi quota err || die "$(cat err)"
+[ "$(field over_limit)" -gt 0 ]
+hsmsetup status "$MNT" | grep -q "read limit"
+# Writing goes on.
+random_bytes 200000 b >"$MNT/second"
+sync "$MNT/second"
+kill_all hsmd TERM
+jq -es 'any(.event == "over-limit")' "$HSMFS_STATE_DIR/audit.jsonl" >/dev/null
