@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/engine.h"
 #include "fs/fs.h"
@@ -9,6 +11,8 @@
 
 enum {
 	SLOT_BYTES = ENGINE_REQUEST_ROOM + 2 * ENGINE_DATA_BYTES + 2 * PAGE_BYTES,
+	ATTACH_RETRY_US =
+		10000, /* the HSM may be short of memory or queues for a while */
 	WAIT_MS = 100, /* how late the end of hsmd may be noticed by a waiting worker */
 };
 
@@ -55,6 +59,19 @@ void engine_slot_put(struct engine *engine, struct engine_slot *slot)
 	engine->free = slot;
 }
 
+void engine_wipe(struct engine *engine)
+{
+	for (struct engine_slot *slot = engine->free; slot; slot = slot->next_free) {
+		off_t off = slot->data - ENGINE_REQUEST_ROOM -
+			    (uint8_t *)engine->queue.shared;
+
+		if (fallocate(engine->queue.memfd,
+			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
+			      SLOT_BYTES))
+			explicit_bzero(slot->data - ENGINE_REQUEST_ROOM, SLOT_BYTES);
+	}
+}
+
 uint32_t engine_offset(const struct engine *engine, const void *in_arena)
 {
 	return (uint32_t)((const uint8_t *)in_arena - engine->queue.arena);
@@ -63,6 +80,7 @@ uint32_t engine_offset(const struct engine *engine, const void *in_arena)
 static void put_on_ring(struct engine *engine, struct engine_op *op, uint32_t i)
 {
 	op->sqe.cookie = i;
+	op->sqe.generation = engine->queue.generation;
 	queue_submit(&engine->queue, &op->sqe);
 }
 
@@ -152,18 +170,28 @@ static void wait_for_link(struct worker *w)
 		int ret;
 
 		worker_release_baton(w);
+		worker_wipe(w);
 		ret = link_wait(w->fs->link, any_interrupted, w);
 		if (ret)
 			abandon(w, ret == -EINTR ? 0 : ret);
+		else
+			usleep(ATTACH_RETRY_US);
 	}
 }
 
-/* What became of the handle that operation @i was submitted with. */
+/*
+ * What became of the handle that operation @i was submitted with. Several in flight fail
+ * together: the first has the handle renewed, which kills the one that the others were
+ * submitted with, and they only need the new one.
+ */
 static void handle_died(struct worker *w, uint32_t i, int status)
 {
 	struct engine *engine = &w->engine;
+	bool outdated = engine->ops[i]->sqe.generation < engine->queue.generation;
 
-	if (status == -EKEYEXPIRED && !link_renew(w->fs->link, &engine->queue)) {
+	if (status != -EKEYREVOKED &&
+	    (outdated ||
+	     (status == -EKEYEXPIRED && !link_renew(w->fs->link, &engine->queue)))) {
 		put_on_ring(engine, engine->ops[i], i);
 		return;
 	}
@@ -200,16 +228,16 @@ static bool reap(struct worker *w)
 	return any;
 }
 
-void engine_run(struct worker *w)
+bool engine_run(struct worker *w)
 {
 	struct engine *engine = &w->engine;
 
 	if (!engine->nr_ops)
-		return;
+		return false;
 	if (!engine->epoch || engine->epoch != link_epoch(w->fs->link))
 		wait_for_link(w);
 	queue_flush(&engine->queue);
-	reap(w);
+	return reap(w);
 }
 
 void engine_finish(struct worker *w)

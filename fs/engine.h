@@ -19,7 +19,7 @@ struct fs;
 struct worker;
 
 enum {
-	ENGINE_NR_SLOTS = 8,
+	ENGINE_NR_SLOTS = 16,
 	ENGINE_DATA_BYTES = RING_MAX_PAGES * PAGE_BYTES,
 	ENGINE_REQUEST_ROOM = PAGE_BYTES, /* before the payload of a FUSE request */
 };
@@ -64,13 +64,19 @@ void engine_fini(struct engine *engine);
 struct engine_slot *engine_slot_take(struct engine *engine);
 void engine_slot_put(struct engine *engine, struct engine_slot *slot);
 
+/* Gives the memory of all slots that are free back, and with it what was in them. */
+void engine_wipe(struct engine *engine);
+
 uint32_t engine_offset(const struct engine *engine, const void *in_arena);
 
 /* Queues @op; done() is called from a later engine_run() or engine_finish(). */
 void engine_submit(struct worker *w, struct engine_op *op);
 
-/* Lets the HSM start on what is queued, takes what is complete, does not wait. */
-void engine_run(struct worker *w);
+/*
+ * Lets the HSM start on what is queued, takes what is complete, does not wait. True when
+ * something was.
+ */
+bool engine_run(struct worker *w);
 
 /* Runs until nothing is in flight. */
 void engine_finish(struct worker *w);

@@ -124,18 +124,26 @@ int link_use(struct link *link, int (*use)(struct hsm_client *hsm, void *arg), v
 	return ret;
 }
 
+struct attach_use {
+	struct link *link;
+	struct queue *queue;
+	uint32_t epoch;
+};
+
 static int use_attach(struct hsm_client *hsm, void *arg)
 {
-	return queue_attach(arg, hsm);
+	struct attach_use *use = arg;
+
+	use->epoch = link_epoch(use->link);
+	return queue_attach(use->queue, hsm);
 }
 
 int link_attach(struct link *link, struct queue *queue, uint32_t *epoch)
 {
-	uint32_t before = link_epoch(link);
-	int ret = link_use(link, use_attach, queue);
+	struct attach_use use = {.link = link, .queue = queue};
+	int ret = link_use(link, use_attach, &use);
 
-	/* an epoch that changed meanwhile shows at the first operation */
-	*epoch = before;
+	*epoch = use.epoch;
 	return ret;
 }
 

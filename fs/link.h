@@ -26,7 +26,8 @@ const struct wire_redeem_reply *link_volume(const struct link *link);
 /* The epoch while the link is up, 0 while it is suspended. One atomic load. */
 uint32_t link_epoch(const struct link *link);
 
-/* Attaches @queue to the session. 0 with *@epoch set, or -EKEYREVOKED (suspended now). */
+/* Attaches @queue to the session. 0 with *@epoch set, -EKEYREVOKED (suspended
+ * now), or what the HSM lacks for another ring (-EDQUOT, -ENOMEM). */
 int link_attach(struct link *link, struct queue *queue, uint32_t *epoch);
 
 /* A new handle for @queue. 0 or -EKEYREVOKED (suspended now). */

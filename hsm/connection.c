@@ -292,9 +292,27 @@ static int on_mac(struct connection *c, struct reply *reply)
 {
 	uint8_t digest[WIRE_MAC_BYTES];
 
+	/* a read-only mount that was taken over must not make headers */
+	if (c->state == STATE_USER && !(c->rights & WIRE_MAY_SEAL))
+		return -EACCES;
 	memcpy(digest, body_of(c), sizeof(digest));
 	reply->len = WIRE_MAC_BYTES;
 	return session_mac(c->session, digest, reply->body);
+}
+
+static int on_verify(struct connection *c, struct reply *reply)
+{
+	struct wire_verify request;
+	uint8_t mac[WIRE_MAC_BYTES];
+	int ret;
+
+	(void)reply;
+	memcpy(&request, body_of(c), sizeof(request));
+	ret = session_mac(c->session, request.digest, mac);
+	if (!ret && secmem_compare(mac, request.mac, sizeof(mac)))
+		ret = -EBADMSG;
+	secmem_wipe(mac, sizeof(mac));
+	return ret;
 }
 
 static int on_ticket(struct connection *c, struct reply *reply)
@@ -410,6 +428,8 @@ static const struct message {
 	[WIRE_STATUS] = {STATE_OWNER | STATE_USER, 0, false, on_status},
 	[WIRE_LOCK] = {STATE_OWNER | STATE_USER, 0, false, on_lock},
 	[WIRE_TOKENS] = {STATE_READY | STATE_OWNER | STATE_USER, 0, false, on_tokens},
+	[WIRE_VERIFY] = {STATE_OWNER | STATE_USER, sizeof(struct wire_verify), false,
+			 on_verify},
 };
 
 /* The table's row for a message that is well-formed and allowed now, else NULL. */

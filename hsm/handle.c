@@ -46,7 +46,9 @@ int handle_check(struct handle_chain *chain, uint64_t now_ms,
 	if (secmem_compare(chain->value[generation % HANDLE_WINDOW], handle,
 			   WIRE_HANDLE_BYTES))
 		return -EKEYREJECTED;
-	if (now_ms - chain->last_use_ms > chain->lifetime_ms)
+	/* a caller's clock may have been read before the last use was noted */
+	if (now_ms > chain->last_use_ms &&
+	    now_ms - chain->last_use_ms > chain->lifetime_ms)
 		return -EKEYEXPIRED;
 	chain->newest_used = generation;
 	chain->last_use_ms = now_ms;

@@ -200,6 +200,9 @@ static int map_ring(struct service *service, int memfd, uint64_t arena_len)
 	if (seals < 0 || (seals & SEALS_NEEDED) != SEALS_NEEDED ||
 	    (seals & F_SEAL_WRITE) || fstat(memfd, &st) || st.st_size != (off_t)len)
 		return -EINVAL;
+	/* nor may it take huge pages away from under us */
+	if (st.st_blksize != PAGE_BYTES)
+		return -EINVAL;
 	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	if (map == MAP_FAILED)
 		return -errno;

@@ -220,10 +220,9 @@ int header_load(int dirfd, struct header *header, char *why, size_t why_len)
 
 static bool same_slots(const struct header *a, const struct header *b)
 {
-	return !memcmp(a->uuid, b->uuid, sizeof(a->uuid)) &&
-	       !memcmp(a->used, b->used, sizeof(a->used)) &&
-	       !memcmp(a->kinds, b->kinds, sizeof(a->kinds)) &&
-	       !memcmp(a->slots, b->slots, sizeof(a->slots));
+	return memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0 &&
+	       json_equal(json_object_get(a->json, "slots"),
+			  json_object_get(b->json, "slots"));
 }
 
 int header_load_other(int dirfd, struct header *header)
@@ -251,17 +250,13 @@ int header_load_other(int dirfd, struct header *header)
 
 /* --- authentication -------------------------------------------------------------- */
 
-/* 0, -EBADMSG, or an error of hsm_mac(). */
+/* 0, -EBADMSG, or another error of hsm_verify(). */
 static int check_mac(const struct header *header, struct hsm_client *hsm)
 {
-	uint8_t digest[WIRE_MAC_BYTES], mac[WIRE_MAC_BYTES];
+	uint8_t digest[WIRE_MAC_BYTES];
 	int rc = header_digest(header, digest);
 
-	if (rc == 0)
-		rc = hsm_mac(hsm, digest, mac);
-	if (rc < 0)
-		return rc;
-	return memcmp(mac, header->mac, sizeof(mac)) == 0 ? 0 : -EBADMSG;
+	return rc < 0 ? rc : hsm_verify(hsm, digest, header->mac);
 }
 
 /* Puts the first copy that verifies and is of the same volume in the place of @header. */
@@ -326,6 +321,26 @@ static int write_file(int fd, const char *text, size_t len)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
+/*
+ * On a full store there is no room for a second file, but mounting must be possible, or
+ * nothing could be deleted. The blocks are there; a crash half-way costs one of two
+ * copies.
+ */
+static int rewrite_file(int volume, const char *name, const char *text, size_t len)
+{
+	int fd = openat(volume, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = write_file(fd, text, len);
+	if (rc == 0 && (ftruncate(fd, (off_t)len) < 0 || fsync(fd) < 0))
+		rc = -errno;
+	if (close(fd) < 0 && rc == 0)
+		rc = -errno;
+	return rc;
+}
+
 /* Durable: when it returns 0, @name has the new text after any crash, else the old. */
 static int replace_file(int volume, const char *name, const char *text, size_t len)
 {
@@ -336,7 +351,9 @@ static int replace_file(int volume, const char *name, const char *text, size_t l
 		return -errno;
 	fd = openat(volume, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return -errno;
+		return errno == ENOSPC || errno == EDQUOT
+			       ? rewrite_file(volume, name, text, len)
+			       : -errno;
 	rc = write_file(fd, text, len);
 	if (close(fd) < 0 && rc == 0)
 		rc = -errno;
@@ -344,7 +361,9 @@ static int replace_file(int volume, const char *name, const char *text, size_t l
 		rc = -errno;
 	if (rc < 0) {
 		unlinkat(volume, temporary, 0);
-		return rc;
+		return rc == -ENOSPC || rc == -EDQUOT
+			       ? rewrite_file(volume, name, text, len)
+			       : rc;
 	}
 	return fsync(volume) < 0 ? -errno : 0;
 }
@@ -385,7 +404,7 @@ out:
 	return rc;
 }
 
-int header_lock(int dirfd)
+static int lock_volume(int dirfd, int how)
 {
 	int volume = open_volume(dirfd);
 	int fd, rc = 0;
@@ -400,10 +419,20 @@ int header_lock(int dirfd)
 			    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0) {
 		rc = -errno;
-	} else if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	} else if (flock(fd, how | LOCK_NB) < 0) {
 		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 		close(fd);
 	}
 	close(volume);
 	return rc < 0 ? rc : fd;
+}
+
+int header_lock(int dirfd)
+{
+	return lock_volume(dirfd, LOCK_EX);
+}
+
+int header_lock_shared(int dirfd)
+{
+	return lock_volume(dirfd, LOCK_SH);
 }

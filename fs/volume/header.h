@@ -88,6 +88,10 @@ int header_store(int dirfd, struct header *header, struct hsm_client *hsm);
  */
 int header_lock(int dirfd);
 
+/* The same for one of several mounts that share the volume: they exclude the others only.
+ */
+int header_lock_shared(int dirfd);
+
 /* Lower-case 8-4-4-4-12. */
 void header_uuid_text(const uint8_t uuid[KEYSLOT_UUID_BYTES], char text[37]);
 

@@ -242,6 +242,16 @@ int hsm_mac(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],
 	return call_simple(hsm, WIRE_MAC, digest, WIRE_MAC_BYTES, mac, WIRE_MAC_BYTES);
 }
 
+int hsm_verify(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],
+	       const uint8_t mac[WIRE_MAC_BYTES])
+{
+	struct wire_verify body;
+
+	memcpy(body.digest, digest, WIRE_MAC_BYTES);
+	memcpy(body.mac, mac, WIRE_MAC_BYTES);
+	return call_simple(hsm, WIRE_VERIFY, &body, sizeof(body), NULL, 0);
+}
+
 int hsm_ticket(struct hsm_client *hsm, const struct wire_ticket *want,
 	       uint8_t ticket[WIRE_TICKET_BYTES])
 {

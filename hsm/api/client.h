@@ -56,9 +56,13 @@ int hsm_add_slot_on(struct hsm_client *hsm,
 		    const struct keyslot_kdf *kdf, uint32_t kdf_ms, const void *pass,
 		    size_t pass_len, struct keyslot *out);
 
-/* HMAC of @digest under the volume's header key. */
+/* HMAC of @digest under the volume's header key. -EACCES: a read-only user. */
 int hsm_mac(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],
 	    uint8_t mac[WIRE_MAC_BYTES]);
+
+/* 0 when @mac is @digest's, -EBADMSG when it is not. */
+int hsm_verify(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],
+	       const uint8_t mac[WIRE_MAC_BYTES]);
 
 /* A ticket that one other connection may redeem once within 60 s. */
 int hsm_ticket(struct hsm_client *hsm, const struct wire_ticket *want,

@@ -16,6 +16,7 @@
 
 enum {
 	READY_TIMEOUT_MS = 30000, /* a real TPM takes seconds to make its first key */
+	RETRY_MS = 50,
 	READY_FD = 3,
 };
 
@@ -145,6 +146,20 @@ static int open_lock(void)
 	return fd;
 }
 
+/* Somebody started an hsmd by hand, and it does not listen yet. */
+static int wait_for_other(char *why, size_t why_len)
+{
+	int fd;
+
+	for (int tries = READY_TIMEOUT_MS / RETRY_MS; tries; tries--) {
+		fd = runtime_connect(why, why_len);
+		if (!nobody_there(fd))
+			return fd;
+		usleep(RETRY_MS * 1000);
+	}
+	return fd;
+}
+
 int spawn_connect(char *why, size_t why_len)
 {
 	int lock, fd, ret;
@@ -160,6 +175,8 @@ int spawn_connect(char *why, size_t why_len)
 		ret = spawn_and_wait(why, why_len);
 		fd = ret ? ret : runtime_connect(why, why_len);
 	}
+	if (fd == -EADDRINUSE)
+		fd = wait_for_other(why, why_len);
 	close(lock);
 	return fd;
 }

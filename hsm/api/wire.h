@@ -30,7 +30,7 @@ enum wire_type {
 	WIRE_CREATE = 2,   /* a new volume key: the connection owns a session */
 	WIRE_UNLOCK = 3,   /* a volume key from a slot: the same */
 	WIRE_ADD_SLOT = 4, /* owner: wrap the volume key for a passphrase */
-	WIRE_MAC = 5,	   /* owner or user: MAC of a volume header's digest */
+	WIRE_MAC = 5,	   /* who may seal: MAC of a volume header's digest */
 	WIRE_TICKET = 6,   /* owner: one-time ticket for a file system process */
 	WIRE_REDEEM = 7,   /* the connection uses a session through a ticket */
 	WIRE_QUEUE = 8,	   /* user: attach a ring (memfd in SCM_RIGHTS) */
@@ -38,6 +38,7 @@ enum wire_type {
 	WIRE_STATUS = 10,  /* owner or user */
 	WIRE_LOCK = 11,	   /* owner or user: wipe the session's keys, drop its queues */
 	WIRE_TOKENS = 12,  /* the TPMs that this hsmd has open */
+	WIRE_VERIFY = 13,  /* owner or user: is it that digest's MAC? */
 };
 
 enum wire_rights {
@@ -108,6 +109,12 @@ struct wire_add_slot {
 /* SHA-256 of what is authenticated; the reply is its HMAC under the header key. */
 struct wire_mac {
 	uint8_t digest[WIRE_MAC_BYTES];
+};
+
+/* Status 0 when @mac is the digest's, else -EBADMSG. */
+struct wire_verify {
+	uint8_t digest[WIRE_MAC_BYTES];
+	uint8_t mac[WIRE_MAC_BYTES];
 };
 
 /* Limits of the lease that the ticket's user gets; 0 is none. */

@@ -24,12 +24,20 @@ enum {
 	MEMORY_MIN_KIB = 32 * 1024,
 };
 
+/* KiB. A made-up slot must not have the out-of-memory killer end every mount. */
+static uint64_t half_of_ram(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2048;
+}
+
 static int in_bounds(const struct keyslot_kdf *kdf)
 {
 	return kdf->time >= 1 && kdf->time <= KEYSLOT_KDF_MAX_TIME && kdf->lanes >= 1 &&
 	       kdf->lanes <= KEYSLOT_KDF_MAX_LANES &&
 	       kdf->memory_kib >= KEYSLOT_KDF_MIN_KIB &&
 	       kdf->memory_kib <= KEYSLOT_KDF_MAX_KIB &&
+	       kdf->memory_kib <= half_of_ram() &&
+	       (uint64_t)kdf->time * kdf->memory_kib <= KEYSLOT_KDF_MAX_WORK &&
 	       kdf->memory_kib >= 8 * kdf->lanes; /* RFC 9106, 3.1 */
 }
 

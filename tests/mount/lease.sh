@@ -19,12 +19,16 @@ close_volume
 open_volume --lease 3s --idle 1h
 [ "$(field lease_left_s)" -le 3 ] && [ "$(field idle_left_s)" -le 3600 ]
 read_file | cmp - <(random_bytes 3000000 a)
+cat "$MNT/file" >/dev/null
 sleep 3
+# Not even what the kernel had cached is given out.
+timeout 1 cat "$MNT/file" >cached || true
+same "bytes read after the lease" "$(stat -c %s cached)" 0
 read_file >got 2>err &
 reader=$!
 sleep 1
 kill -0 $reader || die "the reader did not wait: $(cat err)"
-jq -es 'any(.event == "lease-over")' "$HSMFS_STATE_DIR/audit.jsonl" >/dev/null
+jq -es 'any(.event == "lease-over" or .event == "lock")' "$HSMFS_STATE_DIR/audit.jsonl" >/dev/null
 hsmsetup luksResume --key-file "$KEY" "$MNT"
 wait $reader || die "reader: $(cat err)"
 cmp got <(random_bytes 3000000 a)

@@ -39,6 +39,17 @@ int hsm_mac(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],
 	return fake_error;
 }
 
+int hsm_verify(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],
+	       const uint8_t mac[WIRE_MAC_BYTES])
+{
+	uint8_t right[WIRE_MAC_BYTES];
+	int rc = hsm_mac(hsm, digest, right);
+
+	if (rc)
+		return rc;
+	return memcmp(mac, right, sizeof(right)) ? -EBADMSG : 0;
+}
+
 struct fixture {
 	char path[64];
 	int dirfd;

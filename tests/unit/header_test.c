@@ -387,6 +387,14 @@ static void test_lock(void **state)
 	close(first);
 	second = header_lock(fixture.dirfd);
 	assert_true(second >= 0);
+	assert_int_equal(header_lock_shared(fixture.dirfd), -EBUSY);
+	close(second);
+	first = header_lock_shared(fixture.dirfd);
+	second = header_lock_shared(fixture.dirfd);
+	assert_true(first >= 0 && second >= 0);
+	assert_int_equal(header_lock(fixture.dirfd), -EBUSY);
+	close(first);
+	assert_int_equal(header_lock(fixture.dirfd), -EBUSY);
 	close(second);
 	unlinkat(fixture.dirfd, ".hsmfs/lock", 0);
 	unlinkat(fixture.dirfd, ".hsmfs", AT_REMOVEDIR);

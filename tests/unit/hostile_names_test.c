@@ -379,9 +379,12 @@ int main(void)
 		TEST(tampered_symlinks),
 		TEST(a_ring_of_parents_ends),
 	};
-	struct rlimit limit = {.rlim_cur = 96, .rlim_max = 96};
+	struct rlimit limit;
 
 	/* So that the descriptor cache is small. */
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 1;
+	limit.rlim_cur = 96;
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);

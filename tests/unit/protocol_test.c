@@ -29,6 +29,7 @@ static const struct row {
 	[WIRE_STATUS] = {OWNER | USER, 0, false},
 	[WIRE_LOCK] = {OWNER | USER, 0, false},
 	[WIRE_TOKENS] = {READY | OWNER | USER, 0, false},
+	[WIRE_VERIFY] = {OWNER | USER, 64, false},
 };
 
 static struct hsmd hsmd;

@@ -432,8 +432,11 @@ int main(void)
 		TEST(nothing_is_left_when_all_is_forgotten),
 		TEST(races_leave_a_sound_tree),
 	};
-	struct rlimit limit = {.rlim_cur = 96, .rlim_max = 96};
+	struct rlimit limit;
 
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 1;
+	limit.rlim_cur = 96;
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
