@@ -4,8 +4,8 @@
  * end later, from engine_run() or engine_finish(), with a call of done(); many can be in
  * flight. The slot is taken over until then.
  *
- * Errors: -EIO (a page does not verify; nothing of the request's data is given out), -EINTR
- * (interrupted while suspended), or an error of the backing store.
+ * Errors: -EIO (a page does not verify; nothing of the request's data is given out),
+ * -EINTR (interrupted while suspended), or an error of the backing store.
  */
 #ifndef FS_DATA_H
 #define FS_DATA_H
@@ -31,9 +31,9 @@ struct data_request {
 	uint64_t new_size;
 	bool touched; /* writes: the file on disk is not what it was before */
 	/*
-	 * Reads: @data (in the slot, valid during the call) has @ret bytes, fewer than asked
-	 * only at the end of the file. Writes: @ret is the size. Negative: -errno. The request
-	 * may be freed in it.
+	 * Reads: @data (in the slot, valid during the call) has @ret bytes, fewer than
+	 * asked only at the end of the file. Writes: @ret is the size. Negative: -errno.
+	 * The request may be freed in it.
 	 */
 	void (*done)(struct worker *w, struct data_request *request, int ret,
 		     const uint8_t *data);

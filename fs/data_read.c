@@ -62,9 +62,13 @@ static int prepare(struct worker *w, struct data_request *request)
 	struct engine_slot *slot = request->slot;
 	uint64_t start = request->first * PAGE_BYTES;
 	uint64_t end = (request->last + 1) * PAGE_BYTES;
+	int ret;
 
 	if (!file->has_id)
 		return -EIO;
+	ret = request->last == 0 ? pages_prove_id(w, file) : 0;
+	if (ret)
+		return ret;
 	if (end > file->backing_size)
 		end = file->backing_size;
 	request->op.sqe =

@@ -87,6 +87,24 @@ static void restore_end(struct worker *w, struct data_request *request)
 	w->slot = current;
 }
 
+/* Where the page that was the last one ends after the write, on disk. */
+static uint64_t end_of_old_page(const struct data_request *request)
+{
+	uint64_t last = layout_pages(request->old_size) - 1;
+
+	return last * PAGE_BYTES + page_overhead(last) +
+	       layout_content(last, request->new_size);
+}
+
+/* Does the write make the page that was the last one longer? */
+static bool grows_in_place(const struct data_request *request)
+{
+	uint64_t pages = layout_pages(request->old_size);
+
+	return pages && request->first <= pages - 1 && pages - 1 <= request->last &&
+	       end_of_old_page(request) > layout_backing_size(request->old_size);
+}
+
 static void written(struct worker *w, struct engine_op *op)
 {
 	struct data_request *request = (struct data_request *)op;
@@ -94,6 +112,8 @@ static void written(struct worker *w, struct engine_op *op)
 	uint64_t start = request->first * PAGE_BYTES;
 	int ret = op->cqe.status;
 
+	if (!ret && grows_in_place(request))
+		ret = pages_order_growth(file, end_of_old_page(request));
 	if (!ret) {
 		request->touched = true;
 		ret = pages_write_backing(file->fd, request->slot->sealed, op->cqe.len,
@@ -195,6 +215,8 @@ static int prepare_file(struct worker *w, struct data_request *request)
 	request->touched = false;
 	if (!file->has_id)
 		ret = request->old_size ? -EIO : pages_new_id(file);
+	else
+		ret = pages_prove_id(w, file);
 	if (ret || request->first <= layout_pages(request->old_size))
 		return ret;
 	request->touched = true;

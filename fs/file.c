@@ -16,8 +16,9 @@ void file_init(struct file *file)
 {
 	file->fd = -1;
 	file->writable = false;
-	file->nr_open = file->nr_cached = 0;
-	file->has_id = file->sparse = false;
+	file->nr_open = 0;
+	file->has_id = file->proven = file->sparse = file->redate = false;
+	file->end_durable = true;
 	file->backing_size = 0;
 	range_lock_init(&file->pages);
 }
@@ -26,7 +27,6 @@ void file_fini(struct file *file)
 {
 	if (file->fd >= 0)
 		close(file->fd);
-	range_lock_fini(&file->pages);
 }
 
 /*
@@ -154,36 +154,35 @@ int file_adopt(struct worker *w, struct inode *inode, int fd)
 	return count_open(w, inode, fd, true);
 }
 
-bool file_cache(struct inode *inode, bool direct)
+void file_written_back(struct inode *inode)
 {
-	struct file *file = &inode->file;
-	bool cached;
-
-	pthread_mutex_lock(&inode->lock);
-	cached = !direct || file->nr_cached;
-	if (cached)
-		file->nr_cached++;
-	pthread_mutex_unlock(&inode->lock);
-	return cached;
+	__atomic_store_n(&inode->file.redate, true, __ATOMIC_RELAXED);
 }
 
-void file_uncache(struct inode *inode)
+/*
+ * The kernel sends a new mtime only when its clock has moved since the last one, which
+ * our writing must not change then. Who does not own the file cannot help it.
+ */
+static int redate(struct worker *w, struct inode *inode)
 {
-	pthread_mutex_lock(&inode->lock);
-	inode->file.nr_cached--;
-	pthread_mutex_unlock(&inode->lock);
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+
+	if (!__atomic_exchange_n(&inode->file.redate, false, __ATOMIC_RELAXED))
+		return 0;
+	times[1] = inode_mtime(w->fs, inode);
+	return futimens(inode->file.fd, times) && errno != EPERM ? -errno : 0;
 }
 
 int file_close(struct worker *w, struct inode *inode)
 {
 	struct file *file = &inode->file;
+	int ret = redate(w, inode);
 	bool last;
-	int ret = 0;
 
 	pthread_mutex_lock(&inode->lock);
 	last = --file->nr_open == 0;
 	if (last) {
-		if (close(file->fd))
+		if (close(file->fd) && !ret)
 			ret = -errno;
 		file->fd = -1;
 	}
@@ -195,9 +194,10 @@ int file_close(struct worker *w, struct inode *inode)
 
 int file_flush(struct worker *w, struct inode *inode)
 {
-	int fd;
+	int fd, ret = redate(w, inode);
 
-	(void)w;
+	if (ret)
+		return ret;
 	/* stores like NFS report what became of writes at close */
 	fd = dup(inode->file.fd);
 	if (fd < 0)
@@ -232,8 +232,14 @@ int file_fsync(struct worker *w, struct inode *inode, bool datasync)
 {
 	int fd = inode->file.fd;
 
+	int ret;
+
 	worker_may_block(w);
+	ret = redate(w, inode);
+	if (ret)
+		return ret;
 	if (datasync ? fdatasync(fd) : fsync(fd))
 		return -errno;
+	__atomic_store_n(&inode->file.end_durable, true, __ATOMIC_RELAXED);
 	return ns_sync_new(w, inode);
 }

@@ -22,13 +22,19 @@ struct inode;
  * be read by holders of any range.
  */
 struct file {
-	int fd;		    /* backing, shared by all opens; -1 when not open */
-	bool writable;	    /* fd is O_RDWR */
-	unsigned nr_open;   /* handles that hold fd */
-	unsigned nr_cached; /* of them, those that go through the kernel's page cache */
-	bool has_id; /* id and flags are those of page 0 (a file without is empty) */
-	bool sparse; /* FILE_SPARSE, as authenticated by opening page 0 */
+	int fd;	       /* backing, shared by all opens; -1 when not open */
+	bool writable; /* fd is O_RDWR */
+	bool has_id;   /* id and flags are those of page 0 (a file without is empty) */
+	bool redate;   /* written back: the kernel knows better when that was; atomic */
+	bool proven;   /* a page other than 0 has verified under id */
+	bool sparse;   /* FILE_SPARSE, as authenticated by opening page 0 */
+	unsigned nr_open; /* handles that hold fd */
 	uint8_t id[PAGE_ID_BYTES];
+	/*
+	 * What the last page holds may have been made durable (fsync, an earlier mount),
+	 * and has not been written longer since.
+	 */
+	bool end_durable;
 	uint64_t backing_size; /* valid while open: nobody else changes the file */
 	struct range_lock pages;
 };
@@ -46,15 +52,9 @@ int file_open(struct worker *w, struct inode *inode, int flags);
  */
 int file_adopt(struct worker *w, struct inode *inode, int fd);
 
-/*
- * Counts an opening as one that the kernel caches pages for. False, and not counted, when
- * @direct is asked for and no opening is cached: then the kernel need not cache this one
- * either, and may send its writes in parallel.
+/* What was written came through the kernel's cache: its mtime is the kernel's, not now.
  */
-bool file_cache(struct inode *inode, bool direct);
-
-/* Undoes a counting by file_cache(). */
-void file_uncache(struct inode *inode);
+void file_written_back(struct inode *inode);
 
 /* Returns close(2)'s error, if any. */
 int file_close(struct worker *w, struct inode *inode);

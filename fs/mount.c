@@ -17,6 +17,8 @@
 #include "fs/fuse_data.h"
 #include "fs/fuse_loop.h"
 #include "fs/fuse_meta.h"
+#include "fs/fuse_space.h"
+#include "fs/fuse_xattr.h"
 #include "fs/inode.h"
 #include "fs/link.h"
 #include "fs/log.h"
@@ -25,10 +27,13 @@
 #include "fs/volume/header.h"
 #include "fs/volume/mountctl.h"
 
+#define SHARED_OPTION "sharedstorage"
+
 enum { MAX_WRITE = 1024 * 1024, MAX_BACKGROUND = 64 };
 
 struct mount {
 	struct mount_config config;
+	char *options; /* for FUSE, each with a comma in front */
 	struct fs fs;
 	struct header header;
 	int header_fd; /* the backing directory, readable */
@@ -84,7 +89,8 @@ static int open_volume(struct mount *mount, char *why, size_t why_len)
 		snprintf(why, why_len, "%s: %s", mount->config.directory, strerror(-ret));
 		return ret;
 	}
-	mount->lock_fd = header_lock(mount->header_fd);
+	mount->lock_fd = mount->fs.shared ? header_lock_shared(mount->header_fd)
+					  : header_lock(mount->header_fd);
 	if (mount->lock_fd < 0) {
 		snprintf(why, why_len,
 			 mount->lock_fd == -EBUSY
@@ -103,6 +109,9 @@ static int claim_volume(struct mount *mount, char *why, size_t why_len)
 	const struct wire_redeem_reply *volume = link_volume(mount->fs.link);
 	int ret;
 
+	/* hsmsetup may have unlocked with the other copy because this one is damaged */
+	if (memcmp(volume->uuid, mount->header.uuid, KEYSLOT_UUID_BYTES))
+		header_load_other(mount->header_fd, &mount->header);
 	if (memcmp(volume->uuid, mount->header.uuid, KEYSLOT_UUID_BYTES)) {
 		snprintf(why, why_len, "the ticket is for another volume");
 		return -EINVAL;
@@ -116,11 +125,14 @@ static int claim_volume(struct mount *mount, char *why, size_t why_len)
 		return 0;
 	if (!mount->fs.unsettled)
 		mount->header.unclean_since = time(NULL);
-	ret = store_state(mount, HEADER_MOUNTED);
+	/* another's crash cannot be told from its mount in progress: somebody looks later
+	 */
+	ret = store_state(mount, mount->fs.shared ? HEADER_UNSETTLED : HEADER_MOUNTED);
 	if (ret)
 		snprintf(why, why_len, "the volume header cannot be written (%s)",
 			 strerror(-ret));
-	mount->claimed = !ret;
+	mount->claimed = !ret && !mount->fs.shared;
+	mount->fs.unsettled |= mount->fs.shared;
 	return ret;
 }
 
@@ -158,6 +170,28 @@ static char *escape(const char *text)
 	return out;
 }
 
+/* Options of FUSE to @mount->options; ours to where they belong. 0 or -ENOMEM. */
+static int sort_options(struct mount *mount)
+{
+	const char *at = mount->config.options ? mount->config.options : "";
+	size_t word, used = 0;
+
+	mount->options = calloc(1, strlen(at) + 2);
+	if (!mount->options)
+		return -ENOMEM;
+	for (; *at; at += word + !!at[word]) {
+		word = strcspn(at, ",");
+		if (word == strlen(SHARED_OPTION) && !strncmp(at, SHARED_OPTION, word)) {
+			mount->fs.shared = true;
+		} else if (word) {
+			mount->options[used++] = ',';
+			memcpy(mount->options + used, at, word);
+			used += word;
+		}
+	}
+	return 0;
+}
+
 static int add_options(struct mount *mount, struct fuse_args *args)
 {
 	char *directory = escape(mount->config.directory);
@@ -165,10 +199,9 @@ static int add_options(struct mount *mount, struct fuse_args *args)
 	int ret = -ENOMEM;
 
 	if (!directory ||
-	    asprintf(&options, "-ofsname=%s,subtype=hsmfs,default_permissions,%s%s%s",
-		     directory, mount->fs.read_only ? "ro" : "rw",
-		     mount->config.options ? "," : "",
-		     mount->config.options ? mount->config.options : "") < 0) {
+	    asprintf(&options,
+		     "-ofsname=%s,subtype=hsmfs,default_permissions,noatime,%s%s",
+		     directory, mount->fs.read_only ? "ro" : "rw", mount->options) < 0) {
 		options = NULL;
 		goto out;
 	}
@@ -186,12 +219,15 @@ static void do_init(void *userdata, struct fuse_conn_info *conn)
 				       FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
 				       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 				       FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_CACHE_SYMLINKS;
+	static const unsigned caches = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS;
 	static const unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 					 FUSE_CAP_SPLICE_MOVE | FUSE_CAP_AUTO_INVAL_DATA;
+	const struct fs *fs = userdata;
 
-	(void)userdata;
 	conn->want |= conn->capable & wanted;
 	conn->want &= ~unwanted;
+	if (fs->shared)
+		conn->want &= ~caches;
 	conn->max_write = MAX_WRITE;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
@@ -207,6 +243,8 @@ static int mount_session(struct mount *mount, char *why, size_t why_len)
 		goto out;
 	fuse_meta_ops(&ops);
 	fuse_data_ops(&ops);
+	fuse_space_ops(&ops);
+	fuse_xattr_ops(&ops);
 	mount->se = fuse_session_new(&args, &ops, sizeof(ops), &mount->fs);
 	if (!mount->se) {
 		snprintf(why, why_len, "a mount option is not known: %s",
@@ -214,6 +252,7 @@ static int mount_session(struct mount *mount, char *why, size_t why_len)
 		ret = -EINVAL;
 		goto out;
 	}
+	mount->fs.session = mount->se;
 	if (fuse_session_mount(mount->se, mount->config.mountpoint)) {
 		snprintf(why, why_len,
 			 "cannot mount on %s; is /dev/fuse accessible, fusermount3 "
@@ -291,6 +330,7 @@ static void mount_free(struct mount *mount)
 		close(mount->header_fd);
 	if (mount->fs.root_fd >= 0)
 		close(mount->fs.root_fd);
+	free(mount->options);
 	free(mount);
 }
 
@@ -307,7 +347,8 @@ static struct mount *mount_alloc(const struct mount_config *config)
 	mount->fs.give_away = geteuid() == 0;
 	/* lookups come without end: a rename must get its turn */
 	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlockattr_setkind_np(&attr,
+				      PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&mount->fs.tree, &attr);
 	pthread_rwlockattr_destroy(&attr);
 	return mount;
@@ -328,7 +369,11 @@ static int mark_closed(struct mount *mount)
 
 	if (!mount->claimed)
 		return 0;
-	ret = store_state(mount, mount->fs.unsettled ? HEADER_UNSETTLED : HEADER_CLEAN);
+	/* "clean" must not become durable before what it speaks of */
+	ret = syncfs(mount->header_fd) ? -errno : 0;
+	if (!ret)
+		ret = store_state(mount,
+				  mount->fs.unsettled ? HEADER_UNSETTLED : HEADER_CLEAN);
 	if (ret)
 		log_warn("the volume could not be marked as closed (%s); it will be "
 			 "checked "
@@ -347,7 +392,9 @@ int mount_start(const struct mount_config *config, struct mount **out, char *why
 		return -ENOMEM;
 	raise_file_limit();
 	block_signals();
-	ret = open_volume(mount, why, why_len);
+	ret = sort_options(mount);
+	if (!ret)
+		ret = open_volume(mount, why, why_len);
 	if (!ret)
 		ret = link_create(config->ticket, &mount->fs.link, why, why_len);
 	if (!ret)

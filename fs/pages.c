@@ -1,17 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/file.h"
+#include "fs/fs.h"
 #include "fs/log.h"
 #include "fs/pages.h"
 #include "fs/volume/layout.h"
 #include "fs/worker.h"
 
+enum { SETTLE_PAGES = 65536 };
+
+static void set_backing_size(struct file *file, uint64_t size)
+{
+	__atomic_store_n(&file->backing_size, size, __ATOMIC_RELAXED);
+}
+
+/* What of @file another machine may have changed. */
+static int look_again(struct worker *w, struct file *file)
+{
+	struct page_header header;
+	struct stat st;
+
+	if (fstat(file->fd, &st))
+		return -errno;
+	set_backing_size(file, (uint64_t)st.st_size);
+	if (file->has_id && file->backing_size > PAGE_SEAL_BYTES + sizeof(header) &&
+	    !pages_read_backing(file->fd, &header, sizeof(header), PAGE_SEAL_BYTES) &&
+	    !memcmp(file->id, header.file_id, PAGE_ID_BYTES) &&
+	    file->sparse == !!(header.flags & FILE_SPARSE))
+		return 0;
+	file->has_id = false;
+	return pages_load_id(w, file);
+}
+
+/*
+ * The whole file, against other machines too where the store can do that (else they must
+ * not write to one file at the same time). Nothing else is held meanwhile, so that two
+ * machines cannot wait for each other.
+ */
+static void lock_shared(struct worker *w, struct file *file, struct range *range)
+{
+	struct flock all = {.l_type = file->writable ? F_WRLCK : F_RDLCK,
+			    .l_whence = SEEK_SET};
+
+	range->first = 0;
+	range->last = RANGE_END;
+	range->exclusive = true;
+	worker_may_block(w);
+	range_wait(&file->pages, range);
+	while (fcntl(file->fd, F_OFD_SETLKW, &all) && errno == EINTR)
+		;
+	range_set_outer(&file->pages, file->fd);
+	/* whoever finds no id in a file that is not empty reports the damage */
+	look_again(w, file);
+}
+
 void pages_lock(struct worker *w, struct file *file, struct range *range)
 {
+	if (w->fs->shared) {
+		lock_shared(w, file, range);
+		return;
+	}
 	if (range_try(&file->pages, range))
 		return;
 	engine_finish(w);
@@ -58,9 +113,14 @@ uint64_t file_size(const struct file *file)
 	return layout_plain_size(__atomic_load_n(&file->backing_size, __ATOMIC_RELAXED));
 }
 
-static void set_backing_size(struct file *file, uint64_t size)
+int pages_order_growth(struct file *file, uint64_t end)
 {
-	__atomic_store_n(&file->backing_size, size, __ATOMIC_RELAXED);
+	if (!__atomic_load_n(&file->end_durable, __ATOMIC_RELAXED))
+		return 0;
+	if (ftruncate(file->fd, (off_t)end) || fdatasync(file->fd))
+		return -errno;
+	__atomic_store_n(&file->end_durable, false, __ATOMIC_RELAXED);
+	return 0;
 }
 
 /* Bytes of page @index that are on disk; 0 when the file does not reach it. */
@@ -137,11 +197,41 @@ int pages_load_id(struct worker *w, struct file *file)
 	return ret;
 }
 
+/* Does page @index verify under the file's id? */
+static int check_page(struct worker *w, struct file *file, uint64_t index)
+{
+	uint32_t len = bytes_on_disk(file, index);
+	struct engine_op op;
+	int ret;
+
+	ret = pages_read_backing(file->fd, w->slot->old, len, index * PAGE_BYTES);
+	if (!ret)
+		ret = open_page(w, file, index, len, &op);
+	explicit_bzero(w->slot->sealed, PAGE_BYTES);
+	if (!ret && (op.cqe.flags & RING_SAW_HOLE))
+		ret = -EIO;
+	return ret;
+}
+
+int pages_prove_id(struct worker *w, struct file *file)
+{
+	uint64_t pages = layout_pages(file_size(file));
+	uint64_t candidates[] = {1, pages - 1, 2, pages - 2};
+	int ret = -EIO;
+
+	if (file->proven || pages < 4)
+		return 0;
+	for (int i = 0; i < 4 && ret == -EIO; i++)
+		ret = check_page(w, file, candidates[i]);
+	file->proven = !ret;
+	return ret;
+}
+
 int pages_new_id(struct file *file)
 {
 	if (getrandom(file->id, PAGE_ID_BYTES, 0) != PAGE_ID_BYTES)
 		return -EIO;
-	file->has_id = true;
+	file->has_id = file->proven = true;
 	file->sparse = false;
 	return 0;
 }
@@ -181,15 +271,17 @@ int pages_reseal(struct worker *w, struct file *file, uint64_t index, uint32_t l
 	if (ret)
 		return ret == -EBADMSG ? -EIO : ret;
 	must_finish(w);
-	ret = pages_write_backing(file->fd, w->slot->sealed, op.cqe.len,
-				  index * PAGE_BYTES);
+	if (old_len && end > file->backing_size)
+		ret = pages_order_growth(file, end);
+	if (!ret)
+		ret = pages_write_backing(file->fd, w->slot->sealed, op.cqe.len,
+					  index * PAGE_BYTES);
 	if (!ret && end > file->backing_size)
 		set_backing_size(file, end);
 	return ret;
 }
 
-/* Sets the sparse flag in page 0, which must be on disk before any hole is. */
-static int make_sparse(struct worker *w, struct file *file)
+int pages_make_sparse(struct worker *w, struct file *file)
 {
 	uint64_t size = file_size(file);
 	uint32_t len = size ? layout_content(0, size) : PAGE_DATA0_BYTES;
@@ -200,6 +292,10 @@ static int make_sparse(struct worker *w, struct file *file)
 	/* the old page 0 is opened with the flags it has; only the new one is sparse */
 	file->sparse = true;
 	ret = pages_reseal(w, file, 0, len, size && layout_pages(size) == 1);
+	/* a hole that became durable before the flag would be damage */
+	if (!ret && __atomic_load_n(&file->end_durable, __ATOMIC_RELAXED) &&
+	    fdatasync(file->fd))
+		ret = -errno;
 	if (ret)
 		file->sparse = false;
 	return ret;
@@ -212,7 +308,7 @@ int pages_extend_to(struct worker *w, struct file *file, uint64_t index)
 	int ret = 0;
 
 	if (index > pages && (pages || index > 1))
-		ret = make_sparse(w, file);
+		ret = pages_make_sparse(w, file);
 	if (ret || !index)
 		return ret;
 	/* an empty file's page 0, or the old last page: full now, and not the last */
@@ -249,16 +345,25 @@ static int shrink(struct worker *w, struct file *file, uint64_t size)
 		ret = set_backing_length(file, page_end);
 	if (!ret)
 		ret = pages_reseal(w, file, last, layout_content(last, size), true);
+	/* the cut must not become durable before the page that ends there */
+	if (!ret && fdatasync(file->fd))
+		ret = -errno;
 	return ret ? ret : set_backing_length(file, layout_backing_size(size));
 }
 
 void pages_restore_end(struct worker *w, struct file *file, uint64_t size)
 {
-	int ret;
+	struct stat st;
+	int ret = 0;
 
-	if (size)
-		ret = shrink(w, file, size);
+	/* the write may have got further than we know */
+	if (fstat(file->fd, &st))
+		ret = -errno;
 	else
+		set_backing_size(file, (uint64_t)st.st_size);
+	if (!ret && size)
+		ret = shrink(w, file, size);
+	else if (!ret)
 		ret = set_backing_length(file, 0);
 	if (!size)
 		file->has_id = false;
@@ -308,9 +413,9 @@ int pages_set_size(struct worker *w, struct file *file, uint64_t size)
 	return size < now ? shrink(w, file, size) : extend(w, file, size);
 }
 
-/* The last page as it is on disk, then with the length that its seal states. */
-static int try_last_page(struct worker *w, struct file *file, uint64_t last,
-			 uint32_t *content, bool *final)
+/* A page as it is on disk, then with the length that its seal states. */
+static int try_page(struct worker *w, struct file *file, uint64_t last, uint32_t *content,
+		    bool *final)
 {
 	uint32_t len = bytes_on_disk(file, last);
 	struct page_seal seal;
@@ -332,23 +437,60 @@ static int try_last_page(struct worker *w, struct file *file, uint64_t last,
 	return ret;
 }
 
+/*
+ * A page before the last one that says it is the last, and verifies with the length it
+ * states: the old end of a file whose growth was made durable without it. Looked for
+ * backwards in the last SETTLE_PAGES pages. Found: its index and content. 0, -ENOENT,
+ * -errno.
+ */
+static int find_old_end(struct worker *w, struct file *file, uint64_t last,
+			uint64_t *index, uint32_t *content)
+{
+	uint64_t stop = last > SETTLE_PAGES ? last - SETTLE_PAGES : 0;
+	struct page_seal seal;
+	bool final;
+	int ret;
+
+	for (uint64_t i = last; i-- > stop;) {
+		ret = pages_read_backing(file->fd, &seal, sizeof(seal), i * PAGE_BYTES);
+		if (ret)
+			return ret;
+		if (!(seal.flags & PAGE_FINAL) || seal.version != PAGE_FORMAT_VERSION)
+			continue;
+		ret = try_page(w, file, i, content, &final);
+		if (ret && ret != -EIO)
+			return ret;
+		*index = i;
+		if (!ret && final)
+			return 0;
+	}
+	return -ENOENT;
+}
+
 int pages_settle(struct worker *w, struct file *file)
 {
 	uint64_t size = file_size(file);
-	uint64_t last;
-	uint32_t content;
+	uint64_t last, old_last;
+	uint32_t content, old_content;
 	bool final;
-	int ret;
+	int ret, old_end;
 
 	ret = pages_load_id(w, file);
 	if (ret || !size)
 		return ret;
 	last = layout_page(size - 1);
-	ret = try_last_page(w, file, last, &content, &final);
-	if (ret)
+	ret = try_page(w, file, last, &content, &final);
+	if (ret && ret != -EIO)
 		return ret;
-	if (final && content == layout_content(last, size))
-		return 0;
+	old_end = find_old_end(w, file, last, &old_last, &old_content);
+	if (old_end && old_end != -ENOENT)
+		return old_end;
+	if (!old_end) {
+		last = old_last;
+		content = old_content;
+	} else if (ret || (final && content == layout_content(last, size))) {
+		return ret;
+	}
 	size = layout_page_start(last) + content;
 	ret = set_backing_length(file, layout_backing_size(size));
 	if (!ret)

@@ -21,6 +21,23 @@ struct range;
  */
 int pages_load_id(struct worker *w, struct file *file);
 
+/*
+ * The id comes from page 0, so another file's page 0 put in its place would verify:
+ * before page 0 is given out alone, or anything is written, another page must verify
+ * under the same id. Several are tried, so that a damaged one or two do not cost page 0;
+ * a file of fewer than four pages cannot tell the one from the other. 0, -EIO, or an
+ * error of the store or the ring. Any page range of the file is held.
+ */
+int pages_prove_id(struct worker *w, struct file *file);
+
+/*
+ * Call before a page that is there is written longer, up to backing byte @end: whose size
+ * became durable after its content would, after a power failure in between, be cut inside
+ * its ciphertext, and what had been acknowledged of it be lost with the rest. 0 or
+ * -errno.
+ */
+int pages_order_growth(struct file *file, uint64_t end);
+
 /* Draws a new id for a file that is empty. 0 or -errno. */
 int pages_new_id(struct file *file);
 
@@ -31,6 +48,12 @@ int pages_new_id(struct file *file);
  */
 int pages_reseal(struct worker *w, struct file *file, uint64_t index, uint32_t len,
 		 bool final);
+
+/*
+ * Sets the sparse flag in page 0, if it is not set: that must be on disk before any hole
+ * is. RANGE_END is held from 0 on. 0, -EIO...
+ */
+int pages_make_sparse(struct worker *w, struct file *file);
 
 /*
  * Makes the file end, in full pages, right before page @index so that page can be
@@ -49,9 +72,10 @@ int pages_set_size(struct worker *w, struct file *file, uint64_t size);
 void pages_restore_end(struct worker *w, struct file *file, uint64_t size);
 
 /*
- * After an unclean end: makes the last page FINAL again if it verifies as it is or with
- * the length its seal states, so that file size and FINAL agree. Logs what it changed.
- * 0, -EIO (it does not verify: reading it will say so too, so callers may go on).
+ * After an unclean end: cuts the file at a page before the last one that says it is the
+ * last, or else makes the last page FINAL again if it verifies as it is or with the
+ * length its seal states, so that file size and FINAL agree. Logs what it changed. 0,
+ * -EIO (it does not verify: reading it will say so too, so callers may go on).
  */
 int pages_settle(struct worker *w, struct file *file);
 

@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/range.h"
 
-void range_lock_init(struct range_lock *lock)
+#include <fcntl.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <unistd.h>
+
+/* There may be a million locks, and few are waited for. */
+static struct guard {
+	pthread_mutex_t mutex;
+	pthread_cond_t freed;
+} guards[64] = {[0 ... 63] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}};
+
+static struct guard *guard_of(const struct range_lock *lock)
 {
-	pthread_mutex_init(&lock->mutex, NULL);
-	pthread_cond_init(&lock->freed, NULL);
-	lock->held = NULL;
+	uint64_t hash = (uint64_t)(uintptr_t)lock * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &guards[hash >> 58];
 }
 
-void range_lock_fini(struct range_lock *lock)
+void range_lock_init(struct range_lock *lock)
 {
-	pthread_cond_destroy(&lock->freed);
-	pthread_mutex_destroy(&lock->mutex);
+	lock->held = NULL;
+	lock->outer = -1;
 }
 
 static bool conflicts(const struct range_lock *lock, const struct range *range)
@@ -33,31 +44,41 @@ bool range_try(struct range_lock *lock, struct range *range)
 {
 	bool got;
 
-	pthread_mutex_lock(&lock->mutex);
+	pthread_mutex_lock(&guard_of(lock)->mutex);
 	got = !conflicts(lock, range);
 	if (got)
 		take(lock, range);
-	pthread_mutex_unlock(&lock->mutex);
+	pthread_mutex_unlock(&guard_of(lock)->mutex);
 	return got;
 }
 
 void range_wait(struct range_lock *lock, struct range *range)
 {
-	pthread_mutex_lock(&lock->mutex);
+	pthread_mutex_lock(&guard_of(lock)->mutex);
 	while (conflicts(lock, range))
-		pthread_cond_wait(&lock->freed, &lock->mutex);
+		pthread_cond_wait(&guard_of(lock)->freed, &guard_of(lock)->mutex);
 	take(lock, range);
-	pthread_mutex_unlock(&lock->mutex);
+	pthread_mutex_unlock(&guard_of(lock)->mutex);
+}
+
+void range_set_outer(struct range_lock *lock, int fd)
+{
+	lock->outer = fd;
 }
 
 void range_release(struct range_lock *lock, struct range *range)
 {
+	struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 	struct range **at = &lock->held;
 
-	pthread_mutex_lock(&lock->mutex);
+	if (lock->outer >= 0) {
+		fcntl(lock->outer, F_OFD_SETLK, &all);
+		lock->outer = -1;
+	}
+	pthread_mutex_lock(&guard_of(lock)->mutex);
 	while (*at != range)
 		at = &(*at)->next;
 	*at = range->next;
-	pthread_cond_broadcast(&lock->freed);
-	pthread_mutex_unlock(&lock->mutex);
+	pthread_cond_broadcast(&guard_of(lock)->freed);
+	pthread_mutex_unlock(&guard_of(lock)->mutex);
 }

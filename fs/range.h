@@ -3,7 +3,6 @@
 #ifndef FS_RANGE_H
 #define FS_RANGE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,19 +16,23 @@ struct range {
 };
 
 struct range_lock {
-	pthread_mutex_t mutex;
-	pthread_cond_t freed;
-	struct range *held;
+	struct range *held; /* what guards it is shared by many locks */
+	int outer; /* locked for other machines while its only range is held, else -1 */
 };
 
 void range_lock_init(struct range_lock *lock);
-void range_lock_fini(struct range_lock *lock);
 
 /* False when another holder is in the way. */
 bool range_try(struct range_lock *lock, struct range *range);
 
 /* Waits. The caller must hold no other range that its holder could wait for. */
 void range_wait(struct range_lock *lock, struct range *range);
+
+/*
+ * Has @fd, on which the only holder has an open file description lock (fcntl(2)),
+ * unlocked with its range.
+ */
+void range_set_outer(struct range_lock *lock, int fd);
 
 void range_release(struct range_lock *lock, struct range *range);
 
