@@ -24,10 +24,16 @@
 #include "fs/volume/header.h"
 #include "fs/volume/mountctl.h"
 
-enum { LINK_CHECK_MS = 1000 }; /* at the latest, a link that came up is watched so late */
+enum {
+	LEASE_MARGIN_S = 1,
+	LINK_CHECK_MS = 500, /* how late a change of the link may be noticed */
+};
 
 struct control {
 	struct control_config config;
+	struct suspender *suspender;
+	bool was_up; /* the link, when it was last looked at */
+	bool leased; /* the lease has an end to watch for, or may have */
 	pthread_t thread;
 	int stop_fd;
 	int signal_fd;
@@ -116,7 +122,7 @@ static int parse_ticket(const char *hex, uint8_t ticket[WIRE_TICKET_BYTES])
 	return 0;
 }
 
-static json_t *resume(const struct control *control, const json_t *request)
+static json_t *resume(struct control *control, const json_t *request)
 {
 	uint8_t ticket[WIRE_TICKET_BYTES];
 	char why[256] = "the ticket is not 64 hexadecimal digits";
@@ -126,6 +132,7 @@ static json_t *resume(const struct control *control, const json_t *request)
 	if (!ret)
 		ret = link_resume(control->config.fs->link, ticket, why, sizeof(why));
 	explicit_bzero(ticket, sizeof(ticket));
+	control->leased = true;
 	if (!ret)
 		loop_wake(control->config.loop);
 	return plain_reply(ret, why);
@@ -133,14 +140,13 @@ static json_t *resume(const struct control *control, const json_t *request)
 
 static json_t *suspend(const struct control *control)
 {
-	int ret = suspend_volume(control->config.fs, control->config.se,
-				 control->config.loop);
+	int ret = suspend_volume(control->suspender);
 
 	return plain_reply(ret, ret == -EALREADY ? "the volume is suspended already"
 						 : strerror(-ret));
 }
 
-static json_t *answer(const struct control *control, const json_t *request)
+static json_t *answer(struct control *control, const json_t *request)
 {
 	const char *op = json_string_value(json_object_get(request, "op"));
 
@@ -153,7 +159,7 @@ static json_t *answer(const struct control *control, const json_t *request)
 	return plain_reply(-EOPNOTSUPP, "this hsmfs does not know that operation");
 }
 
-static void serve_one(const struct control *control)
+static void serve_one(struct control *control)
 {
 	json_t *request = NULL, *reply;
 	int fd = mountctl_accept(control->config.listener, &request);
@@ -184,6 +190,37 @@ static void unmount_lazily(const char *mountpoint)
 		waitpid(pid, NULL, 0);
 }
 
+/*
+ * A lease that ends at the HSM takes the keys, but not what the kernel has cached: so the
+ * volume is suspended in good order right before.
+ */
+static void watch_lease(struct control *control)
+{
+	struct link *link = control->config.fs->link;
+	struct wire_hello_reply identity;
+	struct wire_status_reply status;
+
+	if (!control->leased || !link_epoch(link) ||
+	    link_status(link, &status, &identity))
+		return;
+	control->leased =
+		status.lease_left_s != UINT64_MAX || status.idle_left_s != UINT64_MAX;
+	if (status.lease_left_s > LEASE_MARGIN_S && status.idle_left_s > LEASE_MARGIN_S)
+		return;
+	log_warn("the lease ends: the volume is suspended until luksResume");
+	suspend_volume(control->suspender);
+}
+
+/* Whoever notices first that the keys have gone, what they protected goes too. */
+static void watch_link(struct control *control)
+{
+	bool up = link_epoch(control->config.fs->link) != 0;
+
+	if (control->was_up && !up)
+		suspend_lost(control->suspender);
+	control->was_up = up;
+}
+
 static void watch(struct control *control)
 {
 	struct fs *fs = control->config.fs;
@@ -197,6 +234,8 @@ static void watch(struct control *control)
 				       {.fd = link_fd(fs->link)}};
 		struct signalfd_siginfo info;
 
+		watch_lease(control);
+		watch_link(control);
 		if (poll(fds, 4, LINK_CHECK_MS) <= 0)
 			continue;
 		stop = fds[0].revents != 0;
@@ -209,7 +248,6 @@ static void watch(struct control *control)
 			log_warn("the HSM has gone: the volume is suspended until "
 				 "luksResume");
 			link_lost(fs->link, epoch);
-			suspend_wipe(fs, control->config.loop);
 		}
 	}
 }
@@ -230,18 +268,21 @@ int control_start(const struct control_config *config, struct control **out)
 	if (!control)
 		return -ENOMEM;
 	control->config = *config;
+	control->leased = true;
+	control->suspender = suspend_create(config->fs, config->se, config->loop);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGHUP);
 	control->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC);
 	control->stop_fd = eventfd(0, EFD_CLOEXEC);
-	ret = control->signal_fd < 0 || control->stop_fd < 0
+	ret = control->signal_fd < 0 || control->stop_fd < 0 || !control->suspender
 		      ? -errno
 		      : -pthread_create(&control->thread, NULL, control_thread, control);
 	if (ret) {
 		close(control->signal_fd);
 		close(control->stop_fd);
+		free(control->suspender);
 		free(control);
 		return ret;
 	}
@@ -255,6 +296,7 @@ void control_stop(struct control *control)
 
 	eventfd_write(control->stop_fd, 1);
 	pthread_join(control->thread, NULL);
+	suspend_destroy(control->suspender);
 	if (!mountctl_path(control->config.mountpoint, path, sizeof(path)))
 		unlink(path);
 	close(control->config.listener);

@@ -28,9 +28,11 @@
 
 enum {
 	MAX_WORKERS = 16,
+	MAX_LOOKS = 64, /* of a system call each, before sleeping on the ring */
 	SPIN_MAX_NS = 50000,
 	SPIN_MIN_NS = 1000,
 	SUSPENDED_POLL_MS = 100,
+	WIPE_WAIT_S = 2,
 	/* so that the payload of a WRITE lands on a page boundary */
 	WRITE_HEADERS = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in),
 	REQUEST_MAX = WRITE_HEADERS + ENGINE_DATA_BYTES,
@@ -45,6 +47,9 @@ struct loop {
 	pthread_cond_t baton_free;
 	bool baton_taken;
 	bool ended;
+	unsigned wipe_round;
+	unsigned nr_wiped; /* workers that took part in it */
+	pthread_cond_t wiped;
 	unsigned nr_waiting;
 	unsigned nr_workers;
 	pthread_t threads[MAX_WORKERS];
@@ -91,6 +96,28 @@ void worker_may_block(struct worker *w)
 	worker_release_baton(w);
 }
 
+/* The lock is held. */
+static void wipe_locked(struct worker *w)
+{
+	struct loop *loop = w->loop;
+
+	if (w->wipe_round == loop->wipe_round)
+		return;
+	w->wipe_round = loop->wipe_round;
+	engine_wipe(&w->engine);
+	loop->nr_wiped++;
+	pthread_cond_signal(&loop->wiped);
+}
+
+void worker_wipe(struct worker *w)
+{
+	if (!w->loop) /* settling, before there is anything to serve */
+		return;
+	pthread_mutex_lock(&w->loop->lock);
+	wipe_locked(w);
+	pthread_mutex_unlock(&w->loop->lock);
+}
+
 /* False when the file system is unmounted. */
 static bool take_baton(struct worker *w)
 {
@@ -100,8 +127,10 @@ static bool take_baton(struct worker *w)
 		return true;
 	pthread_mutex_lock(&loop->lock);
 	loop->nr_waiting++;
-	while (loop->baton_taken && !loop->ended)
+	while (loop->baton_taken && !loop->ended) {
 		pthread_cond_wait(&loop->baton_free, &loop->lock);
+		wipe_locked(w);
+	}
 	loop->nr_waiting--;
 	if (!loop->ended)
 		w->has_baton = loop->baton_taken = true;
@@ -163,16 +192,22 @@ static ssize_t read_spinning(struct loop *loop, void *buf)
 	return -EAGAIN;
 }
 
-static void sleep_until_ready(struct loop *loop, bool requests)
+/* @slot is put back meanwhile, so that a wipe includes it. */
+static void sleep_until_ready(struct worker *w, struct engine_slot *slot, bool requests)
 {
+	struct loop *loop = w->loop;
 	struct pollfd fds[2] = {{.fd = loop->wake_fd, .events = POLLIN},
 				{.fd = loop->fuse_fd, .events = POLLIN}};
 	uint64_t start = now_ns(), slept;
 	eventfd_t count;
 
+	engine_slot_put(&w->engine, slot);
 	poll(fds, requests ? 2 : 1, requests ? -1 : SUSPENDED_POLL_MS);
-	if (fds[0].revents)
+	if (fds[0].revents) {
 		eventfd_read(loop->wake_fd, &count);
+		worker_wipe(w);
+	}
+	engine_slot_take(&w->engine); /* last in, first out: it is the same */
 	slept = now_ns() - start;
 	loop->spin_ns = slept < SPIN_MAX_NS ? 2 * slept : loop->spin_ns / 2;
 	if (loop->spin_ns < SPIN_MIN_NS)
@@ -268,8 +303,11 @@ static ssize_t unpark(struct loop *loop, void *buf)
  * The next request to serve. With @wait waits for it; else -EAGAIN when there is none.
  * -ENODEV after unmounting.
  */
-static ssize_t next_request(struct loop *loop, void *buf, bool wait)
+static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wait)
 {
+	struct loop *loop = w->loop;
+	void *buf = slot->data - WRITE_HEADERS;
+
 	for (;;) {
 		ssize_t n = unpark(loop, buf);
 		bool full = park_is_full(&loop->park);
@@ -285,7 +323,7 @@ static ssize_t next_request(struct loop *loop, void *buf, bool wait)
 		if (n < 0 && n != -EAGAIN)
 			return n;
 		if (n == -EAGAIN)
-			sleep_until_ready(loop, !full);
+			sleep_until_ready(w, slot, !full);
 	}
 }
 
@@ -304,28 +342,33 @@ static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
 	w->slot = NULL;
 }
 
-/* Receives and dispatches while there is something and the baton is ours. */
-static void serve_batch(struct worker *w)
+/*
+ * Receives, dispatches and completes while the baton is ours. While operations are in
+ * flight it looks both ways, for requests and for completions, so that the HSM works on
+ * some while others are taken in; it sleeps on /dev/fuse only when nothing is.
+ */
+static void serve(struct worker *w)
 {
-	bool first = true;
+	unsigned looks = 0;
 
 	while (w->has_baton) {
 		struct engine_slot *slot = engine_slot_take(&w->engine);
-		ssize_t len;
+		ssize_t len = -EAGAIN;
 
-		if (!slot)
-			return;
-		len = next_request(w->loop, slot->data - WRITE_HEADERS, first);
-		if (len > 0) {
+		if (slot)
+			len = next_request(w, slot, w->engine.nr_ops == 0);
+		if (len > 0)
 			dispatch(w, slot, len);
-			engine_run(w);
-			first = false;
-			continue;
-		}
-		engine_slot_put(&w->engine, slot);
-		if (len != -EAGAIN)
+		else if (slot)
+			engine_slot_put(&w->engine, slot);
+		if (len < 0 && len != -EAGAIN) {
 			end_loop(w);
-		return;
+			return;
+		}
+		if (engine_run(w) || len > 0)
+			looks = 0;
+		else if (++looks > MAX_LOOKS)
+			engine_finish(w);
 	}
 }
 
@@ -337,6 +380,10 @@ static void *worker_thread(void *arg)
 	w.fs = w.loop->fs;
 	current = &w;
 	prctl(PR_SET_NAME, "hsmfs-worker");
+	pthread_mutex_lock(&w.loop->lock);
+	w.wipe_round = w.loop->wipe_round;
+	w.loop->nr_wiped++;
+	pthread_mutex_unlock(&w.loop->lock);
 	ret = engine_init(&w.engine);
 	if (ret) {
 		log_warn("a worker could not get memory for its ring (%s)",
@@ -344,7 +391,7 @@ static void *worker_thread(void *arg)
 		return NULL;
 	}
 	while (take_baton(&w)) {
-		serve_batch(&w);
+		serve(&w);
 		engine_finish(&w);
 	}
 	engine_finish(&w);
@@ -366,22 +413,18 @@ static void start_worker(struct loop *loop)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static _Thread_local bool parallel_writes; /* for the OPEN or CREATE being answered */
-
-void loop_parallel_writes(bool allowed)
-{
-	parallel_writes = allowed;
-}
-
 /*
  * libfuse knows PARALLEL_DIROPS but its 3.14 never asks for it. Memory maps of files that
- * are open with direct_io need the kernel to be told that they are meant.
+ * are open with direct_io need the kernel to be told that they are meant. With
+ * KILLPRIV_V2 set-id bits are ours to take, and the kernel does not look for
+ * security.capability before each write.
  */
 static void amend_init(const struct loop *loop, const struct fuse_out_header *header,
 		       struct iovec *iov)
 {
 	struct fuse_init_out *init = iov->iov_base;
-	uint64_t flags = FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT | FUSE_DIRECT_IO_ALLOW_MMAP;
+	uint64_t flags = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT |
+			 FUSE_DIRECT_IO_ALLOW_MMAP;
 
 	if (header->error || iov->iov_len < offsetof(struct fuse_init_out, unused))
 		return;
@@ -389,18 +432,6 @@ static void amend_init(const struct loop *loop, const struct fuse_out_header *he
 	init->flags |= (uint32_t)flags;
 	if (flags & FUSE_INIT_EXT)
 		init->flags2 |= (uint32_t)(flags >> 32);
-}
-
-/* The open reply is all there is after the header, or follows CREATE's entry. */
-static void amend_open(struct iovec *iov)
-{
-	struct fuse_open_out *open;
-
-	if (iov->iov_len < sizeof(*open))
-		return;
-	open = (struct fuse_open_out *)((char *)iov->iov_base + iov->iov_len -
-					sizeof(*open));
-	open->open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
 }
 
 static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
@@ -414,9 +445,6 @@ static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
 		loop->init_pending = false;
 		amend_init(loop, iov[0].iov_base, &iov[1]);
 	}
-	if (parallel_writes && count == 2)
-		amend_open(&iov[1]);
-	parallel_writes = false;
 	return writev(fd, iov, count);
 }
 
@@ -441,6 +469,7 @@ int loop_start(struct fuse_session *se, struct fs *fs, struct loop **out)
 	park_init(&loop->park);
 	pthread_mutex_init(&loop->lock, NULL);
 	pthread_cond_init(&loop->baton_free, NULL);
+	pthread_cond_init(&loop->wiped, NULL);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd < 0 || fuse_session_custom_io(se, &io, loop->fuse_fd) ||
 	    fcntl(loop->fuse_fd, F_SETFL, O_RDWR | O_NONBLOCK)) {
@@ -486,6 +515,7 @@ void loop_destroy(struct loop *loop)
 		park_free(parked);
 	close(loop->wake_fd);
 	pthread_cond_destroy(&loop->baton_free);
+	pthread_cond_destroy(&loop->wiped);
 	pthread_mutex_destroy(&loop->lock);
 	free(loop);
 }
@@ -493,6 +523,23 @@ void loop_destroy(struct loop *loop)
 void loop_wake(struct loop *loop)
 {
 	eventfd_write(loop->wake_fd, 1);
+}
+
+void loop_wipe(struct loop *loop)
+{
+	struct timespec until;
+
+	pthread_mutex_lock(&loop->lock);
+	loop->wipe_round++;
+	loop->nr_wiped = 0;
+	pthread_cond_broadcast(&loop->baton_free);
+	loop_wake(loop);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += WIPE_WAIT_S;
+	while (loop->nr_wiped < loop->nr_workers &&
+	       pthread_cond_timedwait(&loop->wiped, &loop->lock, &until) != ETIMEDOUT)
+		;
+	pthread_mutex_unlock(&loop->lock);
 }
 
 unsigned loop_nr_workers(struct loop *loop)

@@ -11,8 +11,6 @@
 #ifndef FS_FUSE_LOOP_H
 #define FS_FUSE_LOOP_H
 
-#include <stdbool.h>
-
 struct fs;
 struct fuse_session;
 struct loop;
@@ -28,10 +26,10 @@ void loop_destroy(struct loop *loop);
 void loop_wake(struct loop *loop);
 
 /*
- * The next OPEN or CREATE that this thread answers may have its direct writes sent in
- * parallel (libfuse 3.14 has no field for that).
+ * Has every worker give back the memory of requests that are done, which may hold file
+ * data. Waits until all have, but not for those that are in the middle of a request.
  */
-void loop_parallel_writes(bool allowed);
+void loop_wipe(struct loop *loop);
 
 /* Workers there are. */
 unsigned loop_nr_workers(struct loop *loop);

@@ -3,12 +3,25 @@
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "fs/fs.h"
+#include "fs/fuse_loop.h"
 #include "fs/inode.h"
 #include "fs/link.h"
 #include "fs/names.h"
+
+struct suspender {
+	struct fs *fs;
+	struct fuse_session *se;
+	struct loop *loop;
+	pthread_t thread; /* drops in the background */
+	bool has_thread;
+	atomic_bool dropping;
+};
 
 /* Referenced inodes, collected before the kernel is spoken to: that must hold no lock. */
 struct inode_list {
@@ -39,18 +52,23 @@ static void collect(struct inode *inode, void *arg)
 	list->items[list->nr++] = inode;
 }
 
-/* The kernel writes an inode's dirty pages to us before it drops them. */
-static int drop_page_cache(struct fs *fs, struct fuse_session *se)
+/*
+ * The kernel writes an inode's dirty pages to us before it drops them. Ends early when
+ * @stop says so. 0 or the first error.
+ */
+static int drop_page_cache(struct suspender *suspender, bool (*stop)(struct suspender *))
 {
+	struct fs *fs = suspender->fs;
 	struct inode_list list = {.fs = fs};
 	int ret;
 
 	inode_visit(fs, collect, &list);
 	ret = list.error;
 	for (size_t i = 0; i < list.nr; i++) {
-		if (!ret)
+		if (!ret && !stop(suspender))
 			ret = fuse_lowlevel_notify_inval_inode(
-				se, (fuse_ino_t)(uintptr_t)list.items[i], 0, 0);
+				suspender->se, (fuse_ino_t)(uintptr_t)list.items[i], 0,
+				0);
 		/* ENOENT: the kernel has forgotten it */
 		if (ret == -ENOENT)
 			ret = 0;
@@ -60,16 +78,76 @@ static int drop_page_cache(struct fs *fs, struct fuse_session *se)
 	return ret;
 }
 
-int suspend_volume(struct fs *fs, struct fuse_session *se)
+static bool never(struct suspender *suspender)
+{
+	(void)suspender;
+	return false;
+}
+
+static bool resumed(struct suspender *suspender)
+{
+	return link_epoch(suspender->fs->link) != 0;
+}
+
+static void *drop_thread(void *arg)
+{
+	struct suspender *suspender = arg;
+
+	drop_page_cache(suspender, resumed);
+	atomic_store(&suspender->dropping, false);
+	return NULL;
+}
+
+/* One at a time: a second one would wait for the same page. */
+static void drop_in_background(struct suspender *suspender)
+{
+	if (atomic_exchange(&suspender->dropping, true))
+		return;
+	if (suspender->has_thread)
+		pthread_join(suspender->thread, NULL);
+	suspender->has_thread =
+		!pthread_create(&suspender->thread, NULL, drop_thread, suspender);
+	if (!suspender->has_thread)
+		atomic_store(&suspender->dropping, false);
+}
+
+struct suspender *suspend_create(struct fs *fs, struct fuse_session *se,
+				 struct loop *loop)
+{
+	struct suspender *suspender = calloc(1, sizeof(*suspender));
+
+	if (!suspender)
+		return NULL;
+	suspender->fs = fs;
+	suspender->se = se;
+	suspender->loop = loop;
+	return suspender;
+}
+
+void suspend_destroy(struct suspender *suspender)
+{
+	if (suspender->has_thread)
+		pthread_join(suspender->thread, NULL);
+	free(suspender);
+}
+
+void suspend_lost(struct suspender *suspender)
+{
+	names_forget(suspender->fs->names);
+	loop_wipe(suspender->loop);
+	drop_in_background(suspender);
+}
+
+int suspend_volume(struct suspender *suspender)
 {
 	int ret;
 
-	if (!link_epoch(fs->link))
+	if (!link_epoch(suspender->fs->link))
 		return -EALREADY;
-	ret = drop_page_cache(fs, se);
+	ret = drop_page_cache(suspender, never);
 	if (ret)
 		return ret;
-	ret = link_lock(fs->link);
-	names_forget(fs->names);
+	ret = link_lock(suspender->fs->link);
+	suspend_lost(suspender);
 	return ret;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker: one thread with one ring. fs/loop.c runs it; here is what the rest of fs/
- * needs of it.
+ * A worker: one thread with one ring. fs/fuse_loop.c runs it; here is what the rest of
+ * fs/ needs of it.
  */
 #ifndef FS_WORKER_H
 #define FS_WORKER_H
@@ -21,7 +21,8 @@ struct worker {
 	/* the request being dispatched, for waits that can be interrupted */
 	void *request;
 	bool (*interrupted)(void *request);
-	bool has_baton; /* see fs/loop.h */
+	bool has_baton;	     /* see fs/fuse_loop.h */
+	unsigned wipe_round; /* the last one that this worker took part in */
 };
 
 /* The volume a worker serves. */
@@ -38,5 +39,8 @@ void worker_may_block(struct worker *w);
 
 /* The same without completing anything: for waiting until operations can complete. */
 void worker_release_baton(struct worker *w);
+
+/* Takes part in the round of wiping that loop_wipe() may have begun. */
+void worker_wipe(struct worker *w);
 
 #endif
