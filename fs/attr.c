@@ -13,7 +13,15 @@
 
 int attr_get(struct worker *w, struct inode *inode, struct stat *out)
 {
-	return inode_stat(worker_fs(w), inode, out);
+	int ret = inode_stat(worker_fs(w), inode, out);
+	int fd = S_ISREG(inode->type) ? inode->file.fd : -1;
+
+	/* removed by another machine: an open file can still be asked */
+	if (ret != -ESTALE || fd < 0 || fstat(fd, out) || out->st_ino != inode->ino ||
+	    out->st_dev != inode->dev)
+		return ret;
+	inode_plain(out);
+	return 0;
 }
 
 static int set_owner(const struct inode_place *place, unsigned changes,
@@ -81,7 +89,32 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	}
 	if (!ret && (changes & ~(unsigned)(ATTR_SIZE | ATTR_CTIME)))
 		ret = set_in_place(worker_fs(w), inode, changes, want);
-	return ret ? ret : attr_get(w, inode, out);
+	if (!ret)
+		ret = attr_get(w, inode, out);
+	if (!ret && (changes & ATTR_MTIME))
+		inode_set_mtime(worker_fs(w), inode, &out->st_mtim);
+	return ret;
+}
+
+int attr_drop_set_id(struct worker *w, struct inode *inode)
+{
+	struct stat st;
+	mode_t mode;
+	int ret;
+
+	/* without root's rights, the backing store does it when we write */
+	if (!worker_fs(w)->give_away)
+		return 0;
+	ret = inode_stat(worker_fs(w), inode, &st);
+	if (ret)
+		return ret;
+	mode = st.st_mode & ~(mode_t)S_ISUID;
+	if (mode & S_IXGRP)
+		mode &= ~(mode_t)S_ISGID;
+	if (mode == st.st_mode)
+		return 0;
+	st.st_mode = mode;
+	return set_in_place(worker_fs(w), inode, ATTR_MODE, &st);
 }
 
 int attr_access(struct worker *w, struct inode *inode, int mask)

@@ -27,6 +27,12 @@ int attr_get(struct worker *w, struct inode *inode, struct stat *out);
 int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	     const struct stat *want, struct stat *out);
 
+/*
+ * What writing by somebody without CAP_FSETID does: takes the set-user-id bit, and the
+ * set-group-id bit of what its group may execute. 0 or -errno.
+ */
+int attr_drop_set_id(struct worker *w, struct inode *inode);
+
 /* access(2) of the backing inode. */
 int attr_access(struct worker *w, struct inode *inode, int mask);
 

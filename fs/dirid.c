@@ -84,7 +84,9 @@ int dirid_get(struct worker *w, struct inode *dir, uint8_t id[PAGE_ID_BYTES])
 	char text[TEXT_BYTES];
 	int ret;
 
-	if (cached_id(dir, id))
+	/* with others on the volume, another directory may have got this inode's number
+	 */
+	if (!worker_fs(w)->shared && cached_id(dir, id))
 		return 0;
 	ret = read_text(worker_fs(w), dir, text);
 	if (ret)
@@ -97,7 +99,7 @@ int dirid_get(struct worker *w, struct inode *dir, uint8_t id[PAGE_ID_BYTES])
 	if (item.status || item.out_len != PAGE_ID_BYTES)
 		return damaged(dir, "its id does not verify");
 	pthread_mutex_lock(&dir->lock);
-	if (!dir->dir.has_id) {
+	if (!dir->dir.has_id || worker_fs(w)->shared) {
 		memcpy(dir->dir.id, opened, PAGE_ID_BYTES);
 		dir->dir.has_id = true;
 	}
@@ -183,13 +185,13 @@ static int draw_id(struct worker *w, uint8_t id[PAGE_ID_BYTES], char text[TEXT_B
 
 /* Gives @dir the id; dir->lock and the tree are held. -EEXIST: it has got one meanwhile.
  */
-static int store_id(struct inode *dir, int fd, const uint8_t id[PAGE_ID_BYTES],
-		    const char *text)
+static int store_id(const struct fs *fs, struct inode *dir, int fd,
+		    const uint8_t id[PAGE_ID_BYTES], const char *text)
 {
 	struct content content = {0};
 	int ret;
 
-	if (dir->dir.has_id)
+	if (dir->dir.has_id && !fs->shared)
 		return -EEXIST;
 	ret = scan(fd, ".", false, &content);
 	/* Who may write but not read a directory could not see its children anyway. */
@@ -225,7 +227,7 @@ int dirid_make(struct worker *w, struct inode *dir, uint8_t id[PAGE_ID_BYTES])
 		fd = inode_borrow(fs, dir);
 		if (fd >= 0) {
 			pthread_mutex_lock(&dir->lock);
-			ret = store_id(dir, fd, drawn, text);
+			ret = store_id(fs, dir, fd, drawn, text);
 			pthread_mutex_unlock(&dir->lock);
 			inode_return(fs, dir);
 		} else {

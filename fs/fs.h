@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct fuse_session;
 struct inode_table;
 struct link;
 struct names;
@@ -14,12 +15,14 @@ struct names;
 struct fs {
 	int root_fd; /* backing directory, O_PATH */
 	bool read_only;
+	bool shared;	/* -o sharedstorage: others change the volume meanwhile */
 	bool unsettled; /* not closed cleanly, and not settled since: ends are in doubt */
 	bool give_away; /* we are root: new inodes belong to their maker */
 	pthread_rwlock_t tree; /* see fs/inode.h */
 	struct inode_table *inodes;
 	struct names *names;
 	struct link *link;
+	struct fuse_session *session; /* for the FUSE adapters */
 };
 
 #endif

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "fs/attr.h"
 #include "fs/data.h"
 #include "fs/file.h"
 #include "fs/fuse_entry.h"
@@ -93,52 +94,60 @@ static void do_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		     off_t off, struct fuse_file_info *fi)
 {
 	struct worker *w = fuse_entry_worker(req);
-	struct transfer *transfer = begin_transfer(w, req, ino, size, off);
+	const struct fuse_write_in *in = fuse_entry_arguments(w);
+	struct inode *inode = fuse_entry_inode(w->fs, ino);
+	struct transfer *transfer;
+	int ret = 0;
 
 	(void)fi;
 	(void)buf; /* it is w->slot->data: the message was received so */
+	if (!w->fs->shared || ((in->write_flags & FUSE_WRITE_CACHE) && !w->fs->shared))
+		file_written_back(inode);
+	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
+		ret = attr_drop_set_id(w, inode);
+	if (ret) {
+		fuse_reply_err(req, -ret);
+		return;
+	}
+	transfer = begin_transfer(w, req, ino, size, off);
 	if (!transfer)
 		return;
 	transfer->data.done = write_done;
 	start_transfer(w, transfer, data_write);
 }
 
-enum { HANDLE_UNCACHED, HANDLE_CACHED }; /* fuse_file_info.fh */
-
 /*
- * An O_DIRECT opening of a file that has no cached one bypasses the page cache: then the
- * kernel sends writes in parallel instead of one at a time.
+ * Direct openings go through the page cache's bookkeeping as well: past it the kernel
+ * would send their writes in parallel, but with the writeback cache the times of a file
+ * are its own, and it does not move them for writes it does not cache.
  */
-static void set_open_flags(struct inode *inode, struct fuse_file_info *fi)
+static void set_open_flags(const struct worker *w, struct fuse_file_info *fi)
 {
-	bool cached = file_cache(inode, fi->flags & O_DIRECT);
-
-	fi->fh = cached ? HANDLE_CACHED : HANDLE_UNCACHED;
-	fi->keep_cache = cached; /* nobody else changes the file */
-	fi->direct_io = !cached;
-	loop_parallel_writes(!cached);
-}
-
-static int release(struct worker *w, struct inode *inode, const struct fuse_file_info *fi)
-{
-	if (fi->fh == HANDLE_CACHED)
-		file_uncache(inode);
-	return file_close(w, inode);
+	fi->keep_cache = !w->fs->shared; /* nobody else changes the file */
+	fi->direct_io = w->fs->shared;
 }
 
 static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct worker *w = fuse_entry_worker(req);
 	struct inode *inode = fuse_entry_inode(w->fs, ino);
+	const struct fuse_open_in *in = fuse_entry_arguments(w);
+	bool drop_set_id = in->open_flags & FUSE_OPEN_KILL_SUIDGID;
 	int ret = file_open(w, inode, fi->flags);
+
+	if (!ret && drop_set_id) {
+		ret = attr_drop_set_id(w, inode);
+		if (ret)
+			file_close(w, inode);
+	}
 
 	if (ret) {
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	set_open_flags(inode, fi);
+	set_open_flags(w, fi);
 	if (fuse_reply_open(req, fi))
-		release(w, inode, fi);
+		file_close(w, inode);
 }
 
 static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -155,10 +164,10 @@ static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	set_open_flags(entry.inode, fi);
-	param = fuse_entry_param(&entry);
+	set_open_flags(w, fi);
+	param = fuse_entry_param(w->fs, &entry);
 	if (fuse_reply_create(req, &param, fi)) {
-		release(w, entry.inode, fi);
+		file_close(w, entry.inode);
 		inode_forget(w->fs, entry.inode, 1);
 	}
 }
@@ -175,7 +184,8 @@ static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
 	struct worker *w = fuse_entry_worker(req);
 
-	fuse_reply_err(req, -release(w, fuse_entry_inode(w->fs, ino), fi));
+	(void)fi;
+	fuse_reply_err(req, -file_close(w, fuse_entry_inode(w->fs, ino)));
 }
 
 static void do_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,

@@ -4,15 +4,13 @@
 #define FS_FUSE_ENTRY_H
 
 #include <fuse_lowlevel.h>
+#include <linux/fuse.h>
 #include <stdint.h>
 
+#include "fs/fs.h"
 #include "fs/inode.h"
 #include "fs/namespace.h"
 #include "fs/worker.h"
-
-/* Seconds for which the kernel may trust what it was told: nobody else changes the
- * volume. */
-#define FUSE_ENTRY_TIMEOUT 86400.0
 
 static inline bool fuse_entry_interrupted(void *request)
 {
@@ -29,18 +27,35 @@ static inline struct worker *fuse_entry_worker(fuse_req_t req)
 	return w;
 }
 
+/*
+ * The kernel's arguments of the request just dispatched (struct fuse_open_in...), for
+ * what libfuse 3.14 does not pass on.
+ */
+static inline const void *fuse_entry_arguments(const struct worker *w)
+{
+	return w->slot->data - sizeof(struct fuse_write_in);
+}
+
 static inline struct inode *fuse_entry_inode(struct fs *fs, fuse_ino_t ino)
 {
 	return ino == FUSE_ROOT_ID ? inode_root(fs) : (struct inode *)(uintptr_t)ino;
 }
 
-static inline struct fuse_entry_param fuse_entry_param(const struct ns_entry *entry)
+/* Seconds for which the kernel may trust what it was told. */
+static inline double fuse_entry_timeout(const struct fs *fs)
+{
+	return fs->shared ? 0 : 86400;
+}
+
+static inline struct fuse_entry_param fuse_entry_param(const struct fs *fs,
+						       const struct ns_entry *entry)
 {
 	return (struct fuse_entry_param){
 		.ino = (fuse_ino_t)(uintptr_t)entry->inode,
+		.generation = entry->inode->generation,
 		.attr = entry->attr,
-		.attr_timeout = FUSE_ENTRY_TIMEOUT,
-		.entry_timeout = FUSE_ENTRY_TIMEOUT,
+		.attr_timeout = fuse_entry_timeout(fs),
+		.entry_timeout = fuse_entry_timeout(fs),
 	};
 }
 

@@ -34,7 +34,7 @@ static void reply_entry(fuse_req_t req, int ret, const struct ns_entry *entry)
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	param = fuse_entry_param(entry);
+	param = fuse_entry_param(worker_fs(worker_current()), entry);
 	if (fuse_reply_entry(req, &param))
 		inode_forget(worker_fs(worker_current()), entry->inode, 1);
 }
@@ -44,14 +44,15 @@ static void reply_attr(fuse_req_t req, int ret, const struct stat *st)
 	if (ret)
 		fuse_reply_err(req, -ret);
 	else
-		fuse_reply_attr(req, st, FUSE_ENTRY_TIMEOUT);
+		fuse_reply_attr(req, st, fuse_entry_timeout(worker_fs(worker_current())));
 }
 
 static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fuse_entry_param absent = {.entry_timeout = FUSE_ENTRY_TIMEOUT};
+	struct worker *w = fuse_entry_worker(req);
+	struct fuse_entry_param absent = {.entry_timeout = fuse_entry_timeout(w->fs)};
 	struct ns_entry entry;
-	int ret = ns_lookup(fuse_entry_worker(req), inode_of(parent), name, &entry);
+	int ret = ns_lookup(w, inode_of(parent), name, &entry);
 
 	if (ret == -ENOENT)
 		fuse_reply_entry(req, &absent);
@@ -110,16 +111,21 @@ static unsigned changes_of(int to_set)
 static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		       struct fuse_file_info *fi)
 {
+	struct worker *w = fuse_entry_worker(req);
+	const struct fuse_setattr_in *in = fuse_entry_arguments(w);
+	struct inode *inode = inode_of(ino);
 	struct stat want = *attr, st;
-	int ret;
+	int ret = 0;
 
 	(void)fi;
+	if (in->valid & FATTR_KILL_SUIDGID)
+		ret = attr_drop_set_id(w, inode);
 	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
 		want.st_atim.tv_nsec = UTIME_NOW;
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		want.st_mtim.tv_nsec = UTIME_NOW;
-	ret = attr_set(fuse_entry_worker(req), inode_of(ino), changes_of(to_set), &want,
-		       &st);
+	if (!ret)
+		ret = attr_set(w, inode, changes_of(to_set), &want, &st);
 	reply_attr(req, ret, &st);
 }
 
@@ -208,8 +214,7 @@ static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	}
 	pthread_mutex_init(&handle->lock, NULL);
 	fi->fh = (uintptr_t)handle;
-	fi->cache_readdir = 1;
-	fi->keep_cache = 1;
+	fi->cache_readdir = fi->keep_cache = !worker_fs(worker_current())->shared;
 	if (fuse_reply_open(req, fi)) {
 		ns_closedir(fuse_entry_worker(req), handle->dir);
 		pthread_mutex_destroy(&handle->lock);
@@ -257,7 +262,7 @@ static size_t add_plus(fuse_req_t req, char *buf, size_t room, struct ns_dir *di
 		return size;
 	if (!is_dots(entry->name) &&
 	    !ns_dirent_lookup(fuse_entry_worker(req), dir, entry, &found))
-		param = fuse_entry_param(&found);
+		param = fuse_entry_param(worker_fs(worker_current()), &found);
 	return fuse_add_direntry_plus(req, buf, room, entry->name, &param,
 				      (off_t)entry->offset);
 }

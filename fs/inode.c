@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fs/fs.h"
 #include "fs/inode_table.h"
+#include "fs/names.h"
 
 enum { FIRST_BUCKETS = 1024 };
 
@@ -95,6 +97,7 @@ static void all_remove(struct inode_table *table, struct inode *inode)
 
 static struct inode *inode_new(const struct stat *st)
 {
+	static uint32_t last_generation; /* atomic */
 	struct inode *inode = calloc(1, sizeof(*inode));
 
 	if (!inode)
@@ -102,11 +105,13 @@ static struct inode *inode_new(const struct stat *st)
 	inode->dev = st->st_dev;
 	inode->ino = st->st_ino;
 	inode->type = st->st_mode & S_IFMT;
+	inode->generation = __atomic_add_fetch(&last_generation, 1, __ATOMIC_RELAXED);
 	inode->pin_fd = -1;
-	inode->dir.fd = -1;
 	pthread_mutex_init(&inode->lock, NULL);
 	if (S_ISREG(inode->type))
 		file_init(&inode->file);
+	else
+		inode->dir.fd = -1;
 	return inode;
 }
 
@@ -120,10 +125,10 @@ static void inode_free(struct inode *inode)
 	}
 	if (inode->pin_fd >= 0)
 		close(inode->pin_fd);
-	if (inode->dir.fd >= 0)
-		close(inode->dir.fd);
 	if (S_ISREG(inode->type))
 		file_fini(&inode->file);
+	else if (inode->dir.fd >= 0)
+		close(inode->dir.fd);
 	pthread_mutex_destroy(&inode->lock);
 	free(inode->gone);
 	free(inode);
@@ -173,6 +178,23 @@ static void free_chain(struct inode *dead)
 		inode_free(dead);
 		dead = next;
 	}
+}
+
+/* Memory of so many inodes is worth being given back to the system. */
+enum { TRIM_INODES = 32768 };
+
+/* Cached names lie between the inodes, on nearly every page: they have to go as well. */
+static void free_and_trim(struct fs *fs, struct inode *dead)
+{
+	static unsigned nr_freed; /* atomic */
+
+	if (!dead)
+		return;
+	free_chain(dead);
+	if (__atomic_add_fetch(&nr_freed, 1, __ATOMIC_RELAXED) % TRIM_INODES)
+		return;
+	names_forget(fs->names);
+	malloc_trim(0);
 }
 
 int inode_table_create(struct fs *fs, int root_fd, struct inode_table **out)
@@ -262,7 +284,8 @@ int inode_get(struct fs *fs, struct inode *parent, const char *name,
 		free_chain(bury(table, inode));
 		goto out;
 	}
-	inode->nr_lookups++;
+	if (!inode->nr_lookups++)
+		inode->mtime = st->st_mtim;
 	*out = inode;
 out:
 	pthread_mutex_unlock(&table->lock);
@@ -277,7 +300,24 @@ void inode_forget(struct fs *fs, struct inode *inode, uint64_t nr)
 	inode->nr_lookups -= nr < inode->nr_lookups ? nr : inode->nr_lookups;
 	dead = bury(fs->inodes, inode);
 	pthread_mutex_unlock(&fs->inodes->lock);
-	free_chain(dead);
+	free_and_trim(fs, dead);
+}
+
+void inode_set_mtime(struct fs *fs, struct inode *inode, const struct timespec *mtime)
+{
+	pthread_mutex_lock(&fs->inodes->lock);
+	inode->mtime = *mtime;
+	pthread_mutex_unlock(&fs->inodes->lock);
+}
+
+struct timespec inode_mtime(struct fs *fs, struct inode *inode)
+{
+	struct timespec mtime;
+
+	pthread_mutex_lock(&fs->inodes->lock);
+	mtime = inode->mtime;
+	pthread_mutex_unlock(&fs->inodes->lock);
+	return mtime;
 }
 
 void inode_hold(struct fs *fs, struct inode *inode)
@@ -295,7 +335,7 @@ void inode_release(struct fs *fs, struct inode *inode)
 	inode->nr_refs--;
 	dead = bury(fs->inodes, inode);
 	pthread_mutex_unlock(&fs->inodes->lock);
-	free_chain(dead);
+	free_and_trim(fs, dead);
 }
 
 void inode_visit(struct fs *fs, void (*visit)(struct inode *inode, void *arg), void *arg)

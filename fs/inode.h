@@ -47,21 +47,26 @@ struct inode {
 	dev_t dev;		  /* of the backing inode: the key of the table */
 	ino_t ino;
 	mode_t type;	     /* S_IFMT bits */
+	uint32_t generation; /* our address may have been another inode's before */
 	uint64_t nr_lookups; /* the kernel's references */
-	uint64_t nr_refs;    /* ours: children, operations in progress, open files */
+	uint32_t nr_refs;    /* ours: children, operations in progress, open files */
 	int pin_fd;	     /* O_PATH, or -1 */
 	struct stat *gone;   /* last attributes, once the last name was removed */
+	/* what the kernel, whose writeback cache decides, takes mtime for; table->lock */
+	struct timespec mtime;
 
 	pthread_mutex_t lock;
-	struct {
-		int fd;		/* O_PATH, or -1 when not cached */
-		unsigned users; /* borrowers of fd */
-		bool has_id;
-		bool warned; /* that it is damaged; atomic */
-		uint8_t id[PAGE_ID_BYTES];
-		struct inode *lru_prev, *lru_next;
-	} dir;
-	struct file file; /* regular files */
+	union { /* there may be a million inodes */
+		struct {
+			int fd;		/* O_PATH, or -1 when not cached */
+			unsigned users; /* borrowers of fd */
+			bool has_id;
+			bool warned; /* that it is damaged; atomic */
+			uint8_t id[PAGE_ID_BYTES];
+			struct inode *lru_prev, *lru_next;
+		} dir;		  /* directories */
+		struct file file; /* regular files */
+	};
 };
 
 /* Where an inode is right now: the *at() calls take (dirfd, name). */
@@ -121,6 +126,10 @@ void inode_plain(struct stat *st);
  * any more, what it was. 0 or -errno.
  */
 int inode_stat(struct fs *fs, struct inode *inode, struct stat *st);
+
+/* The kernel was told, or told us, that this is @inode's mtime. */
+void inode_set_mtime(struct fs *fs, struct inode *inode, const struct timespec *mtime);
+struct timespec inode_mtime(struct fs *fs, struct inode *inode);
 
 /* Whether @inode was removed for good, and only its last attributes are left. */
 bool inode_is_gone(struct fs *fs, struct inode *inode);

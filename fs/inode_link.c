@@ -207,12 +207,13 @@ struct inode *inode_next_unsynced(struct fs *fs, struct inode *inode, uint32_t *
 	struct inode *dir = NULL;
 
 	pthread_mutex_lock(&fs->inodes->lock);
-	for (struct inode_link *link = inode->links; link && !dir; link = link->next) {
+	for (struct inode_link *link = inode->links; link; link = link->next) {
 		if (!link->unsynced)
 			continue;
 		*mark = link->unsynced;
 		dir = link->parent;
 		dir->nr_refs++;
+		break;
 	}
 	pthread_mutex_unlock(&fs->inodes->lock);
 	return dir;

@@ -57,7 +57,7 @@ static void lru_add(struct inode_table *table, struct inode *dir)
 
 static bool is_cached(const struct inode_table *table, const struct inode *dir)
 {
-	return dir != table->root && dir->dir.fd >= 0;
+	return S_ISDIR(dir->type) && dir != table->root && dir->dir.fd >= 0;
 }
 
 void place_uncache(struct inode_table *table, struct inode *dir)

@@ -77,7 +77,10 @@ int ns_opendir(struct worker *w, struct inode *inode, struct ns_dir **out)
 
 	if (!S_ISDIR(inode->type))
 		return -ENOTDIR;
-	fd = inode_open_backing(worker_fs(w), inode, O_RDONLY | O_DIRECTORY);
+	fd = inode_open_backing(worker_fs(w), inode, O_RDONLY | O_DIRECTORY | O_NOATIME);
+	/* O_NOATIME is for owners only */
+	if (fd == -EPERM)
+		fd = inode_open_backing(worker_fs(w), inode, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return fd;
 	dir = calloc(1, sizeof(*dir));

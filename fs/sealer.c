@@ -10,6 +10,7 @@ enum { HALF = ENGINE_DATA_BYTES / 2 };
 /* Shared with the format: what a blob is goes into its associated data. */
 const uint8_t SEALER_DIR_ID[PAGE_ID_BYTES] = "directory id v1";
 const uint8_t SEALER_SYMLINK[PAGE_ID_BYTES] = "symlink v1";
+const uint8_t SEALER_ATTRIBUTE[PAGE_ID_BYTES] = "attribute v1";
 
 static bool is_sealing(enum ring_op op)
 {

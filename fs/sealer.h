@@ -26,6 +26,9 @@ struct sealer_item {
 extern const uint8_t SEALER_DIR_ID[PAGE_ID_BYTES];
 extern const uint8_t SEALER_SYMLINK[PAGE_ID_BYTES];
 
+/* What the names of extended attributes are bound to, in a directory id's place. */
+extern const uint8_t SEALER_ATTRIBUTE[PAGE_ID_BYTES];
+
 /*
  * Runs @op (RING_NAME_* with a directory id as @context, RING_BLOB_* with a constant
  * above) over @nr items, in as many batches as needed. 0 when every item has its status

@@ -173,7 +173,7 @@ static void copy_printable(const char *from, char *to, size_t to_len)
 {
 	size_t i = 0;
 
-	for (; from[i] && i < to_len - 1; i++) {
+	for (; i < to_len - 1 && from[i]; i++) {
 		bool plain = isalnum((unsigned char)from[i]) || from[i] == '-' ||
 			     from[i] == '_' || from[i] == '.';
 

@@ -34,3 +34,35 @@ for delay in 0.2 0.5 1; do
 	same "content" "$(cat "$MNT/after")" "written after the crash"
 	close_volume
 done
+
+# A crash while a file grew can leave a last page that does not say it is the last. It is
+# settled with what is there, also where the file is not writable, as git's objects are.
+open_volume
+sizes=(40001 50003)
+modes=(644 444)
+for i in 0 1; do
+	(
+		umask $((777 - modes[i]))
+		random_bytes "${sizes[i]}" settle >"$MNT/unsettled-${modes[i]}"
+	)
+	sync "$MNT/unsettled-${modes[i]}"
+done
+kill_all hsmfs
+hsmsetup close "$MNT"
+for size in "${sizes[@]}"; do
+	backing=$(backing_of_size "$size")
+	[ -f "$backing" ] || die "backing files of $size bytes: $backing"
+	as_owner=$(stat -c %a "$backing")
+	chmod 600 "$backing"
+	truncate -s $((5 * 4096)) "$backing"
+	chmod "$as_owner" "$backing"
+done
+open_volume
+for mode in "${modes[@]}"; do
+	cat "$MNT/unsettled-$mode" >settled || die "mode $mode is not settled"
+	cmp settled <(random_bytes $((5 * 4064 - 32)) settle)
+done
+cold_reopen
+for mode in "${modes[@]}"; do
+	cmp "$MNT/unsettled-$mode" <(random_bytes $((5 * 4064 - 32)) settle)
+done

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +155,43 @@ static void op_truncate(void)
 		fail("truncate");
 }
 
+static void op_clear(void)
+{
+	static const int modes[] = {FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, 0};
+	size_t which = draw(3), off = draw_offset(size + 1000),
+	       len = 1 + draw_offset(MAX_LEN);
+	size_t end = off + len < size ? off + len : size;
+
+	note(which == 0 ? "punch" : which == 1 ? "zero" : "allocate", off, len);
+	if (off < end && modes[which])
+		memset(model + off, 0, end - off);
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE | modes[which], (off_t)off, (off_t)len))
+		fail("fallocate");
+}
+
+/* What is said to be a hole must be one. */
+static void op_seek(void)
+{
+	off_t from = (off_t)draw_offset(size + 1), hole, data;
+
+	note("seek", (size_t)from, 0);
+	hole = lseek(fd, from, SEEK_HOLE);
+	if (from >= (off_t)size) {
+		if (hole >= 0)
+			fail("SEEK_HOLE behind the end");
+		return;
+	}
+	data = hole < (off_t)size ? lseek(fd, hole, SEEK_DATA) : hole;
+	if (hole < from || (data < 0 && errno != ENXIO))
+		fail("SEEK_HOLE or SEEK_DATA");
+	if (data < 0)
+		data = (off_t)size;
+	for (; hole < data; hole++) {
+		if (model[hole])
+			fail("data in a hole");
+	}
+}
+
 static void op_mmap(void)
 {
 	size_t off, len;
@@ -217,8 +255,12 @@ static void one_step(const char *remount, unsigned long every)
 		op_write();
 	else if (what < 85)
 		op_truncate();
-	else if (what < 93)
+	else if (what < 89)
 		op_mmap();
+	else if (what < 92)
+		op_clear();
+	else if (what < 94)
+		op_seek();
 	else if (what < 96)
 		op_sync();
 	else

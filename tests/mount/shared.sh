@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 180
+# Two mounts of one volume: refused, unless both say sharedstorage; then each sees at once
+# what the other does.
+. "$WORK/tests/lib/common.sh"
+
+A=$MNT B=$T/second
+mkdir "$B"
+new_volume
+expect_exit 5 hsmsetup open --key-file "$KEY" "$ENC" "$B"
+expect_sentence "mounted already"
+expect_exit 5 hsmsetup open --key-file "$KEY" -o sharedstorage "$ENC" "$B"
+echo old >"$A/file"
+close_volume
+kill_all hsmd # a lock whose holder has died is none
+
+open_volume -o sharedstorage
+expect_exit 5 hsmsetup open --key-file "$KEY" "$ENC" "$B"
+hsmsetup open --key-file "$KEY" -o sharedstorage "$ENC" "$B"
+
+# Contents and sizes, also through descriptors that stay open.
+same "content" "$(cat "$B/file")" old
+exec 5<>"$A/file" 6<>"$B/file"
+echo new-and-longer >&5
+same "read by the other" "$(cat <&6)" new-and-longer
+same "size" "$(stat -c %s "$B/file")" 15
+: >"$B/file"
+same "cut" "$(stat -c %s "$A/file")" 0
+truncate -s 100000 "$A/file"
+printf end | dd of="$B/file" bs=1 seek=50000 conv=notrunc status=none
+same "in a hole of the other's" "$(dd if="$A/file" bs=1 skip=49998 count=7 status=none | od -An -c | tr -d ' \n')" \
+	'\0\0end\0\0'
+exec 5>&- 6>&-
+
+# Names.
+mkdir "$A/d"
+touch "$B/d/x"
+! touch "$A/d/x/y" 2>/dev/null || die "a file with children"
+same "listing" "$(ls "$A/d")" x
+mv "$B/d" "$B/e"
+same "moved" "$(ls "$A/e")" x
+! ls "$A/d" 2>/dev/null || die "still there under its old name"
+rm -r "$A/e"
+! ls "$B/e" 2>/dev/null || die "still there"
+for i in $(seq 50); do
+	# inode numbers come back: ids of directories that are gone must not
+	mkdir "$A/n" && touch "$A/n/f" && same "round $i" "$(ls "$B/n")" f
+	rm -r "$B/n"
+	mkdir "$B/n" && touch "$A/n/g" && same "round $i" "$(ls "$B/n")" g
+	rm -r "$A/n"
+done
+
+# Both write to one page: nothing is lost or torn. (Appending at the same time is not
+# atomic between machines, as on NFS.)
+bytes() {
+	local i
+	for i in $(seq "$2" 2 600); do
+		printf '%b' "\\x$(printf %02x $((i % 255 + 1)))" |
+			dd of="$1/page" bs=1 seek="$i" conv=notrunc status=none || exit 1
+	done
+}
+truncate -s 600 "$A/page"
+bytes "$A" 0 &
+one=$!
+bytes "$B" 1 &
+two=$!
+wait $one
+wait $two
+head -c 600 "$A/page" | od -An -v -tu1 -w1 | awk '{ if ($1 != (NR - 1) % 255 + 1) exit 1 }' ||
+	die "lost bytes of a page"
+for i in $(seq 100); do
+	echo "$i" >>"$A/log"
+	echo "$i" >>"$B/log"
+done
+same "lines" "$(uniq -c "$B/log" | awk '$1 == 2' | wc -l)" 100
+
+# The volume is looked at when it is next mounted alone, and all is well.
+hsmsetup close "$B"
+close_volume
+open_volume
+same "bytes" "$(stat -c %s "$A/page")" 601
+! cat "$A"/* 2>&1 >/dev/null | grep . || die "damage"
+close_volume
