@@ -78,8 +78,8 @@ static int check_mountpoint(const char *path, bool nonempty)
 /* A look only: hsmfs takes the lock, and reports a race that it lost the same way. */
 static int check_unused(const struct volume *volume, bool shared)
 {
-	int lock = shared ? header_lock_shared(volume->dirfd)
-			  : header_lock(volume->dirfd);
+	int lock =
+		shared ? header_lock_shared(volume->dirfd) : header_lock(volume->dirfd);
 
 	if (lock >= 0) {
 		close(lock);

@@ -6,8 +6,8 @@
 . "$WORK/tests/lib/common.sh"
 
 new_volume
-random_bytes 20000 a >a
-random_bytes 100 b >b
+random_bytes 20000 first >a
+random_bytes 100 second >b
 crash() {
 	kill_all hsmfs
 	fusermount3 -u -z "$MNT"
