@@ -26,7 +26,7 @@
 
 enum {
 	LEASE_MARGIN_S = 1,
-	LINK_CHECK_MS = 500, /* how late a change of the link may be noticed */
+	LINK_CHECK_MS = 1000, /* how late a change of the link may be noticed */
 };
 
 struct control {

@@ -28,7 +28,7 @@
 
 enum {
 	MAX_WORKERS = 16,
-	MAX_LOOKS = 64, /* of a system call each, before sleeping on the ring */
+	MAX_LOOKS = 4, /* of a system call each, before sleeping on the ring */
 	SPIN_MAX_NS = 50000,
 	SPIN_MIN_NS = 1000,
 	SUSPENDED_POLL_MS = 100,
