@@ -197,6 +197,8 @@ int main(int argc, char **argv)
 	int pipe_fds[2];
 	pid_t pid;
 
+	/* a caller's pipe or lock must not stay open for as long as the mount lasts */
+	closefrom(3);
 	parse(argc, argv, &config, &foreground);
 	config.directory = resolve(config.directory);
 	config.mountpoint = resolve(config.mountpoint);
