@@ -305,7 +305,7 @@ static void set_up_folder(void)
 {
 	char command[128];
 
-	strcpy(s.folder, "/tmp/ring_bench-XXXXXX");
+	strcpy(s.folder, P_tmpdir "/ring_bench-XXXXXX");
 	expect(mkdtemp(s.folder) ? 0 : -errno, "a folder");
 	snprintf(command, sizeof(command), "%s/run", s.folder);
 	setenv("HSMFS_RUNTIME_DIR", command, 1);

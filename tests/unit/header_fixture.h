@@ -60,7 +60,7 @@ static struct fixture fixture;
 
 static inline int setup(void **state)
 {
-	strcpy(fixture.path, "/tmp/hsmfs-header-XXXXXX");
+	strcpy(fixture.path, P_tmpdir "/hsmfs-header-XXXXXX");
 	assert_non_null(mkdtemp(fixture.path));
 	fixture.dirfd = open(fixture.path, O_RDONLY | O_DIRECTORY);
 	assert_int_equal(mkdirat(fixture.dirfd, ".hsmfs", 0700), 0);

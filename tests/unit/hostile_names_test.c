@@ -272,7 +272,7 @@ static void a_directory_swapped_for_a_symlink_is_not_followed(void **state)
 			    f = backing_name(v, ROOT, "f");
 	struct stat want = {.st_mode = 0777}, st, before, after;
 	struct ns_entry entry;
-	char outside[] = "/tmp/hsmfs-outside-XXXXXX";
+	char outside[] = P_tmpdir "/hsmfs-outside-XXXXXX";
 	int root = v->fs.root_fd;
 
 	assert_non_null(mkdtemp(outside));

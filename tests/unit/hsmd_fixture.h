@@ -62,7 +62,7 @@ static inline void hsmd_folders(struct hsmd *hsmd)
 	const char *base = getenv("TMPDIR");
 	char path[PATH_MAX];
 
-	snprintf(hsmd->dir, sizeof(hsmd->dir), "%s/hsmdXXXXXX", base ? base : "/tmp");
+	snprintf(hsmd->dir, sizeof(hsmd->dir), "%s/hsmdXXXXXX", base ? base : P_tmpdir);
 	assert_non_null(mkdtemp(hsmd->dir));
 	snprintf(path, sizeof(path), "%s/run", hsmd->dir);
 	setenv("HSMFS_RUNTIME_DIR", path, 1);

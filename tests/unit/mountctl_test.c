@@ -26,7 +26,7 @@ static char path[108];
 static int setup(void **state)
 {
 	(void)state;
-	strcpy(runtime, "/tmp/hsmfs-mountctl-XXXXXX");
+	strcpy(runtime, P_tmpdir "/hsmfs-mountctl-XXXXXX");
 	assert_non_null(mkdtemp(runtime));
 	assert_int_equal(setenv("HSMFS_RUNTIME_DIR", runtime, 1), 0);
 	return mountctl_path(mountpoint, path, sizeof(path));

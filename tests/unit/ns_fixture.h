@@ -221,7 +221,7 @@ static int setup(void **state)
 	struct volume *v = calloc(1, sizeof(*v));
 
 	umask(0);
-	snprintf(v->path, sizeof(v->path), "/tmp/hsmfs-ns-test-XXXXXX");
+	snprintf(v->path, sizeof(v->path), P_tmpdir "/hsmfs-ns-test-XXXXXX");
 	if (!mkdtemp(v->path))
 		return -1;
 	volume_open(v);

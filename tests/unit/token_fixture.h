@@ -38,7 +38,7 @@ static inline int setup(void **state)
 
 	if (!s)
 		return -1;
-	snprintf(s->dir, sizeof(s->dir), "%s/token-test-XXXXXX", base ? base : "/tmp");
+	snprintf(s->dir, sizeof(s->dir), "%s/token-test-XXXXXX", base ? base : P_tmpdir);
 	if (!mkdtemp(s->dir))
 		return -1;
 	snprintf(s->permall, sizeof(s->permall), "%s/tpm/permall", s->dir);
