@@ -28,7 +28,7 @@
 
 enum {
 	MAX_WORKERS = 16,
-	MAX_LOOKS = 4, /* of a system call each, before sleeping on the ring */
+	MAX_LOOKS = 64, /* of a system call each, before sleeping on the ring */
 	SPIN_MAX_NS = 50000,
 	SPIN_MIN_NS = 1000,
 	SUSPENDED_POLL_MS = 100,
@@ -388,6 +388,8 @@ static void *worker_thread(void *arg)
 	if (ret) {
 		log_warn("a worker could not get memory for its ring (%s)",
 			 strerror(-ret));
+		if (loop_nr_workers(w.loop) == 1)
+			end_loop(&w); /* nobody would serve the mount */
 		return NULL;
 	}
 	while (take_baton(&w)) {
