@@ -231,15 +231,17 @@ int file_truncate(struct worker *w, struct inode *inode, uint64_t size)
 int file_fsync(struct worker *w, struct inode *inode, bool datasync)
 {
 	int fd = inode->file.fd;
-
 	int ret;
 
 	worker_may_block(w);
 	ret = redate(w, inode);
 	if (ret)
 		return ret;
+	/* before, for a write meanwhile; after, should that one have been ordered already
+	 */
+	__atomic_store_n(&inode->file.end_durable, true, __ATOMIC_SEQ_CST);
 	if (datasync ? fdatasync(fd) : fsync(fd))
 		return -errno;
-	__atomic_store_n(&inode->file.end_durable, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&inode->file.end_durable, true, __ATOMIC_SEQ_CST);
 	return ns_sync_new(w, inode);
 }

@@ -101,7 +101,7 @@ static void do_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 
 	(void)fi;
 	(void)buf; /* it is w->slot->data: the message was received so */
-	if (!w->fs->shared || ((in->write_flags & FUSE_WRITE_CACHE) && !w->fs->shared))
+	if (!w->fs->shared)
 		file_written_back(inode);
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		ret = attr_drop_set_id(w, inode);

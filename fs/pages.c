@@ -115,12 +115,13 @@ uint64_t file_size(const struct file *file)
 
 int pages_order_growth(struct file *file, uint64_t end)
 {
-	if (!__atomic_load_n(&file->end_durable, __ATOMIC_RELAXED))
+	/* taken back first: an fsync that ends meanwhile sets it again */
+	if (!__atomic_exchange_n(&file->end_durable, false, __ATOMIC_SEQ_CST))
 		return 0;
-	if (ftruncate(file->fd, (off_t)end) || fdatasync(file->fd))
-		return -errno;
-	__atomic_store_n(&file->end_durable, false, __ATOMIC_RELAXED);
-	return 0;
+	if (!ftruncate(file->fd, (off_t)end) && !fdatasync(file->fd))
+		return 0;
+	__atomic_store_n(&file->end_durable, true, __ATOMIC_SEQ_CST);
+	return -errno;
 }
 
 /* Bytes of page @index that are on disk; 0 when the file does not reach it. */
@@ -233,6 +234,8 @@ int pages_new_id(struct file *file)
 		return -EIO;
 	file->has_id = file->proven = true;
 	file->sparse = false;
+	/* nothing of the new content is on disk yet, let alone acknowledged */
+	__atomic_store_n(&file->end_durable, false, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
