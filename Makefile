@@ -104,7 +104,8 @@ SRC_BENCH  := $(wildcard bench/*_bench.c)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 OBJ_ALL := $(call obj,$(SRC_API) $(SRC_HSM) $(SRC_VOLUME) $(SRC_FS) $(SRC_MKFS) $(SRC_UNIT) \
-	   $(SRC_TOOLS) $(SRC_BENCH) bench/passthrough.c hsm/main.c fs/main.c mkfs/main.c)
+	   $(SRC_TOOLS) $(SRC_BENCH) bench/passthrough.c bench/null_engine.c bench/null_hsmd.c \
+	   bench/inprocess.c hsm/main.c fs/main.c mkfs/main.c)
 SRC_HSMD := $(SRC_HSM) $(SRC_API) hsm/main.c
 LIB := $(BUILD)/lib
 BIN := $(BUILD)/bin
@@ -176,9 +177,28 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(call unit_inputs,$$*)
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(LIB)/libvolume.a $(LIB)/libapi.a
 	$(say) LD $@
 	$(call link,$(LIBS_MKFS))
-$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIBS_UPPER) $(LIB)/libvolume.a $(LIB)/libapi.a
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call obj,bench/null_engine.c) $(LIBS_UPPER) $(LIB)/libvolume.a $(LIB)/libapi.a
 	$(say) LD $@
 	$(call link,$(LIBS_HSM) $(LIBS_FS))
+
+# What encryption costs: hsmd without it; and what isolation does: hsmfs with the HSM's code
+# inside. Each with its companions beside it.
+NULL := $(BUILD)/bench/null
+INPROCESS := $(BUILD)/bench/inprocess
+WRAP_SELECT := -Wl,--wrap=aead_select
+$(NULL)/hsmd: $(call obj,hsm/main.c bench/null_hsmd.c bench/null_engine.c) $(LIB)/libhsm.a \
+		$(LIB)/libapi.a
+	$(say) LD $@
+	$(call link,$(LIBS_HSM) $(WRAP_SELECT))
+$(INPROCESS)/hsmfs: $(call obj,fs/main.c bench/inprocess.c) $(LIB)/libfs.a $(LIB)/libhsm.a \
+		$(LIB)/libvolume.a $(LIB)/libapi.a
+	$(say) LD $@
+	$(call link,$(LIBS_FS) $(LIBS_HSM))
+VARIANTS := $(NULL)/hsmd $(INPROCESS)/hsmfs
+COMPANIONS := $(addprefix $(NULL)/,hsmfs hsmsetup) $(addprefix $(INPROCESS)/,hsmd hsmsetup)
+$(COMPANIONS): $$(BIN)/$$(@F)
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
 
 # hsmd with a hook that tells its keys to a test (hsm/hooks.c), and its companions beside it.
 HOOKED := $(BUILD)/test
@@ -244,12 +264,15 @@ fuzz: deps ## libFuzzer on control messages and descriptors (FUZZ_RUNS=50000)
 	$(Q)tests/fuzz/run $(BUILD)/fuzzing/fuzz $(FUZZ_RUNS)
 
 DEB_BENCH := fio gnuplot-nox python3 sqlite3 git tar gocryptfs securefs encfs cryfs
-.PHONY: bench-deps bench-full bench-programs
-bench-programs: all $(BENCH) $(BUILD)/bench/passthrough
+.PHONY: bench-deps bench-full bench-isolation bench-programs
+bench-programs: all $(BENCH) $(BUILD)/bench/passthrough $(VARIANTS) $(COMPANIONS)
 bench-deps: ## Install what the benchmarks need, and the file systems to compare with
 	@sh tests/lib/deps.sh $(DEB_BENCH)
 bench: bench-programs ## Compare with a FUSE passthrough and gocryptfs (3 minutes)
 	@bench/run --build $(BUILD)
+bench-isolation: bench-programs ## What encryption and isolation cost each workload (3 minutes)
+	@bench/run --build $(BUILD) --fs passthrough,hsmfs,hsmfs-null,hsmfs-inprocess \
+		--results $(BUILD)/bench/results-isolation
 bench-full: bench-programs ## All workloads on all file systems, tmpfs and disk; ring, ciphers
 	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
 	@bench/run --build $(BUILD) --full --results $(BUILD)/bench/results-tmpfs

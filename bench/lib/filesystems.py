@@ -212,6 +212,35 @@ class Hsmfs(FuseFileSystem):
             stop(pid, name)
 
 
+class HsmfsVariant(Hsmfs):
+    """With other programs, which are not for use (bench/README.md)."""
+
+    folder_name = None
+
+    def __init__(self, folder, bin_dir):
+        super().__init__(folder, self.programs(bin_dir))
+
+    @classmethod
+    def programs(cls, bin_dir):
+        return os.path.join(bin_dir, "../bench", cls.folder_name)
+
+    @classmethod
+    def installed(cls, bin_dir):
+        return super().installed(cls.programs(bin_dir))
+
+
+class HsmfsNull(HsmfsVariant):
+    """hsmd copies pages instead of encrypting them."""
+
+    name, folder_name = "hsmfs-null", "null"
+
+
+class HsmfsInprocess(HsmfsVariant):
+    """hsmfs has the keys, and the HSM's code."""
+
+    name, folder_name = "hsmfs-inprocess", "inprocess"
+
+
 class Gocryptfs(FuseFileSystem):
     name = program = "gocryptfs"
 
@@ -260,4 +289,4 @@ class Cryfs(FuseFileSystem):
         return ["cryfs", "-f", self.backing, self.mnt]
 
 
-ALL = (FileSystem, Passthrough, Hsmfs, Gocryptfs, Securefs, Encfs, Cryfs)
+ALL = (FileSystem, Passthrough, Hsmfs, HsmfsNull, HsmfsInprocess, Gocryptfs, Securefs, Encfs, Cryfs)
