@@ -45,7 +45,8 @@ static int setup(void **state)
 
 	if (!f)
 		return -1;
-	snprintf(f->dir, sizeof(f->dir), "%s/keyslot-test-XXXXXX", base ? base : P_tmpdir);
+	snprintf(f->dir, sizeof(f->dir), "%s/keyslot-test-XXXXXX",
+		 base ? base : P_tmpdir);
 	if (!mkdtemp(f->dir))
 		return -1;
 	f->token = open_token(f->dir);
