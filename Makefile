@@ -264,7 +264,7 @@ fuzz: deps ## libFuzzer on control messages and descriptors (FUZZ_RUNS=50000)
 	$(Q)tests/fuzz/run $(BUILD)/fuzzing/fuzz $(FUZZ_RUNS)
 
 DEB_BENCH := fio gnuplot-nox python3 sqlite3 git tar gocryptfs securefs encfs cryfs
-.PHONY: bench-deps bench-full bench-isolation bench-programs
+.PHONY: bench-deps bench-full bench-isolation bench-scale bench-programs
 bench-programs: all $(BENCH) $(BUILD)/bench/passthrough $(VARIANTS) $(COMPANIONS)
 bench-deps: ## Install what the benchmarks need, and the file systems to compare with
 	@sh tests/lib/deps.sh $(DEB_BENCH)
@@ -273,6 +273,9 @@ bench: bench-programs ## Compare with a FUSE passthrough and gocryptfs (3 minute
 bench-isolation: bench-programs ## What encryption and isolation cost each workload (3 minutes)
 	@bench/run --build $(BUILD) --fs passthrough,hsmfs,hsmfs-null,hsmfs-inprocess \
 		--results $(BUILD)/bench/results-isolation
+bench-scale: bench-programs ## How cost grows: clients, file sizes, directories, trees (30 minutes)
+	@bench/run --build $(BUILD) --scale --fs passthrough,hsmfs \
+		--results $(BUILD)/bench/results-scale
 bench-full: bench-programs ## All workloads on all file systems, tmpfs and disk; ring, ciphers
 	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
 	@bench/run --build $(BUILD) --full --results $(BUILD)/bench/results-tmpfs
