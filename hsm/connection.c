@@ -178,7 +178,7 @@ static int on_create(struct connection *c, struct reply *reply)
 }
 
 static int unwrap(struct connection *c, const struct wire_unlock *request,
-		  const uint8_t *pass, uint8_t *vmk, uint32_t *wait_s)
+		  const uint8_t *pass, uint8_t *vmk, uint32_t *detail)
 {
 	struct token *token = find_token(c->hsm, request->slot.tpm_name);
 	int ret;
@@ -187,7 +187,7 @@ static int unwrap(struct connection *c, const struct wire_unlock *request,
 		return -ENXIO;
 	limits_begin_kdf(c->peer->quota);
 	ret = keyslot_unwrap(token, request->uuid, &request->slot, pass,
-			     request->pass_len, vmk, wait_s);
+			     request->pass_len, vmk, detail);
 	limits_end_kdf(c->peer->quota);
 	return ret;
 }
@@ -274,6 +274,7 @@ static int on_add_slot(struct connection *c, struct reply *reply)
 	if (request.slot >= KEYSLOT_COUNT)
 		return -EINVAL;
 	slot.slot = request.slot;
+	slot.pcrs = request.pcrs;
 	token = find_token(c->hsm, request.tpm_name);
 	if (!token)
 		return -ENXIO;

@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "hsm/api/secmem.h"
@@ -24,8 +25,12 @@ struct slot_aad {
 	uint8_t tpm_public[KEYSLOT_TPM_BLOB_MAX];
 	uint8_t tpm_private[KEYSLOT_TPM_BLOB_MAX];
 	uint8_t uuid[KEYSLOT_UUID_BYTES];
+	/* only if there are any */
+	uint32_t pcrs;
+	uint8_t pcr_values[KEYSLOT_PCRS][KEYSLOT_PCR_BYTES];
 } __attribute__((packed));
-_Static_assert(sizeof(struct slot_aad) == 1126, "associated data of a slot");
+_Static_assert(offsetof(struct slot_aad, pcrs) == 1126, "associated data of a slot");
+_Static_assert(sizeof(struct slot_aad) == 1898, "associated data of a slot with PCRs");
 
 struct wrapped_vmk {
 	uint8_t nonce[AEAD_NONCE_BYTES];
@@ -44,8 +49,9 @@ struct secrets {
 	uint8_t kek[AEAD_KEY_BYTES];
 };
 
-static void make_aad(const struct keyslot *slot, const uint8_t *uuid,
-		     struct slot_aad *aad)
+/* Returns its length. */
+static size_t make_aad(const struct keyslot *slot, const uint8_t *uuid,
+		       struct slot_aad *aad)
 {
 	aad->slot = htole32(slot->slot);
 	aad->time = htole32(slot->kdf.time);
@@ -58,6 +64,9 @@ static void make_aad(const struct keyslot *slot, const uint8_t *uuid,
 	memcpy(aad->tpm_public, slot->tpm_public, sizeof(aad->tpm_public));
 	memcpy(aad->tpm_private, slot->tpm_private, sizeof(aad->tpm_private));
 	memcpy(aad->uuid, uuid, sizeof(aad->uuid));
+	aad->pcrs = htole32(slot->pcrs);
+	memcpy(aad->pcr_values, slot->pcr_values, sizeof(aad->pcr_values));
+	return slot->pcrs ? sizeof(*aad) : offsetof(struct slot_aad, pcrs);
 }
 
 /* KEK from the token's secret (the first half of @s->ikm) and the passphrase's. */
@@ -93,6 +102,7 @@ static int seal_vmk(const struct secrets *s, const uint8_t *uuid, const uint8_t 
 	const struct aead_engine *engine = aead_select("openssl");
 	struct wrapped_vmk wrapped;
 	struct slot_aad aad;
+	size_t aad_len;
 	void *key;
 	int ret;
 
@@ -101,10 +111,10 @@ static int seal_vmk(const struct secrets *s, const uint8_t *uuid, const uint8_t 
 	key = expand_kek(engine, s);
 	if (!key)
 		return -ENOMEM;
-	make_aad(slot, uuid, &aad);
+	aad_len = make_aad(slot, uuid, &aad);
 	ret = random_bytes(wrapped.nonce, sizeof(wrapped.nonce));
 	if (ret == 0)
-		ret = engine->seal(key, wrapped.nonce, &aad, sizeof(aad), vmk,
+		ret = engine->seal(key, wrapped.nonce, &aad, aad_len, vmk,
 				   KEYSLOT_VMK_BYTES, wrapped.vmk, wrapped.tag);
 	if (ret == 0)
 		memcpy(slot->wrapped_vmk, &wrapped, sizeof(wrapped));
@@ -119,6 +129,7 @@ static int open_vmk(const struct secrets *s, const uint8_t *uuid,
 	const struct aead_engine *engine = aead_select("openssl");
 	struct wrapped_vmk wrapped;
 	struct slot_aad aad;
+	size_t aad_len;
 	void *key;
 	int ret;
 
@@ -127,9 +138,9 @@ static int open_vmk(const struct secrets *s, const uint8_t *uuid,
 	key = expand_kek(engine, s);
 	if (!key)
 		return -ENOMEM;
-	make_aad(slot, uuid, &aad);
+	aad_len = make_aad(slot, uuid, &aad);
 	memcpy(&wrapped, slot->wrapped_vmk, sizeof(wrapped));
-	ret = engine->open(key, wrapped.nonce, &aad, sizeof(aad), wrapped.vmk,
+	ret = engine->open(key, wrapped.nonce, &aad, aad_len, wrapped.vmk,
 			   KEYSLOT_VMK_BYTES, vmk, wrapped.tag);
 	engine->key_fini(key);
 	secmem_free(key);
@@ -139,7 +150,7 @@ static int open_vmk(const struct secrets *s, const uint8_t *uuid,
 static int seal_secret(struct token *token, const struct secrets *s, struct keyslot *slot)
 {
 	struct token_blob blob;
-	int ret = token_seal(token, s->stretched, s->ikm, &blob);
+	int ret = token_seal(token, s->stretched, s->ikm, slot->pcrs, &blob);
 
 	if (ret < 0)
 		return ret;
@@ -148,20 +159,23 @@ static int seal_secret(struct token *token, const struct secrets *s, struct keys
 	memcpy(slot->tpm_public, blob.public, sizeof(slot->tpm_public));
 	memcpy(slot->tpm_private, blob.private, sizeof(slot->tpm_private));
 	memcpy(slot->tpm_name, token_name(token), sizeof(slot->tpm_name));
+	memcpy(slot->pcr_values, blob.pcrs.values, sizeof(slot->pcr_values));
 	return 0;
 }
 
 static int unseal_secret(struct token *token, struct secrets *s,
-			 const struct keyslot *slot, uint32_t *wait_s)
+			 const struct keyslot *slot, uint32_t *detail)
 {
 	struct token_blob blob = {
 		.public_len = slot->tpm_public_len,
 		.private_len = slot->tpm_private_len,
+		.pcrs.mask = slot->pcrs,
 	};
 
 	memcpy(blob.public, slot->tpm_public, sizeof(blob.public));
 	memcpy(blob.private, slot->tpm_private, sizeof(blob.private));
-	return token_unseal(token, s->stretched, &blob, s->ikm, wait_s);
+	memcpy(blob.pcrs.values, slot->pcr_values, sizeof(blob.pcrs.values));
+	return token_unseal(token, s->stretched, &blob, s->ikm, detail);
 }
 
 int keyslot_wrap(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
@@ -171,7 +185,7 @@ int keyslot_wrap(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 	struct secrets *s;
 	int ret;
 
-	if (slot->slot >= KEYSLOT_COUNT)
+	if (slot->slot >= KEYSLOT_COUNT || slot->pcrs >> KEYSLOT_PCRS)
 		return -EINVAL;
 	s = secmem_alloc(sizeof(*s));
 	if (!s)
@@ -191,13 +205,13 @@ int keyslot_wrap(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 
 int keyslot_unwrap(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 		   const struct keyslot *slot, const void *pass, size_t pass_len,
-		   uint8_t vmk[KEYSLOT_VMK_BYTES], uint32_t *wait_s)
+		   uint8_t vmk[KEYSLOT_VMK_BYTES], uint32_t *detail)
 {
 	struct secrets *s;
 	int ret;
 
-	*wait_s = 0;
-	if (slot->slot >= KEYSLOT_COUNT)
+	*detail = 0;
+	if (slot->slot >= KEYSLOT_COUNT || slot->pcrs >> KEYSLOT_PCRS)
 		return -EBADMSG;
 	if (memcmp(slot->tpm_name, token_name(token), sizeof(slot->tpm_name)) != 0)
 		return -ENXIO;
@@ -206,7 +220,7 @@ int keyslot_unwrap(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 		return -ENOMEM;
 	ret = kdf_passphrase(&slot->kdf, pass, pass_len, s->stretched);
 	if (ret == 0)
-		ret = unseal_secret(token, s, slot, wait_s);
+		ret = unseal_secret(token, s, slot, detail);
 	if (ret == 0)
 		ret = derive_kek(s, uuid, slot->slot);
 	if (ret == 0)

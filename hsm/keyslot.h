@@ -20,20 +20,21 @@
 struct token;
 
 /*
- * Fills @slot (whose slot number and kdf are given) so that @pass and @token open it.
- * 0, -ENOMEM, -EINVAL, or an error of token_seal().
+ * Fills @slot (whose slot number, kdf and pcrs are given) so that @pass and @token open
+ * it, while these PCRs are as they are now. 0, -ENOMEM, -EINVAL, or an error of
+ * token_seal().
  */
 int keyslot_wrap(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 		 const void *pass, size_t pass_len, const uint8_t vmk[KEYSLOT_VMK_BYTES],
 		 struct keyslot *slot);
 
 /*
- * -EKEYREJECTED (wrong passphrase), -EAGAIN with *@wait_s (TPM locked out), -ENXIO (the
- * slot belongs to another TPM), -EBADMSG (slot damaged), -EINVAL (kdf out of bounds),
- * -ENOMEM, -EIO, -ENODEV.
+ * -EKEYREJECTED (wrong passphrase), -EAGAIN and -ESTALE with *@detail as token_unseal()
+ * (TPM locked out, PCRs changed), -ENXIO (the slot belongs to another TPM), -EBADMSG
+ * (slot damaged), -EINVAL (kdf out of bounds), -ENOMEM, -EIO, -ENODEV.
  */
 int keyslot_unwrap(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 		   const struct keyslot *slot, const void *pass, size_t pass_len,
-		   uint8_t vmk[KEYSLOT_VMK_BYTES], uint32_t *wait_s);
+		   uint8_t vmk[KEYSLOT_VMK_BYTES], uint32_t *detail);
 
 #endif

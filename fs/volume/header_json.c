@@ -89,13 +89,47 @@ static int decode_kdf(json_t *json, struct keyslot_kdf *kdf)
 	return 0;
 }
 
+/* Decimal without leading zeros, below @end; -1: not such a number. */
+static int decode_number(const char *text, int end)
+{
+	char again[12];
+
+	for (int nr = 0; nr < end; nr++) {
+		snprintf(again, sizeof(again), "%d", nr);
+		if (strcmp(again, text) == 0)
+			return nr;
+	}
+	return -1;
+}
+
+static int decode_pcrs(json_t *json, struct keyslot *slot)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(json, key, value)
+	{
+		const char *hex = json_string_value(value);
+		int nr = decode_number(key, KEYSLOT_PCRS);
+
+		if (nr < 0 || !hex ||
+		    hex_decode(hex, slot->pcr_values[nr], KEYSLOT_PCR_BYTES) < 0)
+			return -EUCLEAN;
+		slot->pcrs |= UINT32_C(1) << nr;
+	}
+	return 0;
+}
+
 static int decode_token(json_t *json, struct keyslot *slot)
 {
 	const char *name, *public, *private;
 	int public_len, private_len;
+	json_t *pcrs = NULL;
 
-	if (json_unpack(json, "{s:s,s:s,s:s}", "name", &name, "public", &public,
-			"private", &private) < 0)
+	if (json_unpack(json, "{s:s,s:s,s:s,s?o}", "name", &name, "public", &public,
+			"private", &private, "pcrs_sha256", &pcrs) < 0)
+		return -EUCLEAN;
+	if (pcrs && (!json_object_size(pcrs) || decode_pcrs(pcrs, slot) < 0))
 		return -EUCLEAN;
 	public_len =
 		name_base64_decode(public, slot->tpm_public, sizeof(slot->tpm_public));
@@ -135,18 +169,6 @@ static int decode_slot(json_t *json, struct header *header, unsigned nr)
 	return rc < 0 ? rc : decode_token(token, slot);
 }
 
-static int slot_number(const char *key)
-{
-	char text[12];
-
-	for (int nr = 0; nr < KEYSLOT_COUNT; nr++) {
-		snprintf(text, sizeof(text), "%d", nr);
-		if (strcmp(text, key) == 0)
-			return nr;
-	}
-	return -EUCLEAN;
-}
-
 static int decode_slots(json_t *slots, struct header *header, char *why, size_t why_len)
 {
 	const char *key;
@@ -154,11 +176,11 @@ static int decode_slots(json_t *slots, struct header *header, char *why, size_t 
 
 	json_object_foreach(slots, key, slot)
 	{
-		int nr = slot_number(key);
+		int nr = decode_number(key, KEYSLOT_COUNT);
 
 		if (nr < 0) {
 			snprintf(why, why_len, "it names a key slot that there can't be");
-			return nr;
+			return -EUCLEAN;
 		}
 		if (decode_slot(slot, header, (unsigned)nr) < 0) {
 			snprintf(why, why_len, "key slot %d is malformed", nr);
@@ -315,6 +337,22 @@ static int encode_kdf(json_t *json, const struct keyslot_kdf *kdf)
 	return 0;
 }
 
+static int encode_pcrs(json_t *json, const struct keyslot *slot)
+{
+	char key[12], hex[2 * KEYSLOT_PCR_BYTES + 1];
+	json_t *pcrs = child(json, "pcrs_sha256");
+
+	for (int nr = 0; nr < KEYSLOT_PCRS; nr++) {
+		if (!(slot->pcrs >> nr & 1))
+			continue;
+		snprintf(key, sizeof(key), "%d", nr);
+		hex_encode(slot->pcr_values[nr], KEYSLOT_PCR_BYTES, hex);
+		if (json_object_set_new(pcrs, key, json_string(hex)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int encode_token(json_t *json, const struct keyslot *slot)
 {
 	char name[2 * KEYSLOT_TPM_NAME_BYTES + 1];
@@ -325,7 +363,7 @@ static int encode_token(json_t *json, const struct keyslot *slot)
 	    set_base64(json, "public", slot->tpm_public, slot->tpm_public_len) < 0 ||
 	    set_base64(json, "private", slot->tpm_private, slot->tpm_private_len) < 0)
 		return -ENOMEM;
-	return 0;
+	return slot->pcrs ? encode_pcrs(json, slot) : 0;
 }
 
 static int encode_slot(json_t *json, enum header_kind kind, const struct keyslot *slot)

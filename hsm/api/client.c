@@ -204,36 +204,33 @@ int hsm_create(struct hsm_client *hsm, const uint8_t uuid[KEYSLOT_UUID_BYTES])
 
 int hsm_unlock(struct hsm_client *hsm, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 	       const struct keyslot *slot, const void *pass, size_t pass_len,
-	       uint32_t *wait_s)
+	       uint32_t *detail)
 {
 	struct wire_unlock body = {.slot = *slot, .pass_len = (uint32_t)pass_len};
 	struct request request = {WIRE_UNLOCK, &body, sizeof(body), pass, pass_len, -1};
 
 	memcpy(body.uuid, uuid, KEYSLOT_UUID_BYTES);
-	return call(hsm, &request, NULL, 0, wait_s);
+	return call(hsm, &request, NULL, 0, detail);
 }
 
-int hsm_add_slot_on(struct hsm_client *hsm,
-		    const uint8_t tpm_name[KEYSLOT_TPM_NAME_BYTES], uint32_t slot,
-		    const struct keyslot_kdf *kdf, uint32_t kdf_ms, const void *pass,
-		    size_t pass_len, struct keyslot *out)
+int hsm_add_slot_as(struct hsm_client *hsm, const struct wire_add_slot *want,
+		    const void *pass, size_t pass_len, struct keyslot *out)
 {
-	struct wire_add_slot body = {
-		.slot = slot, .kdf_ms = kdf_ms, .pass_len = (uint32_t)pass_len};
+	struct wire_add_slot body = *want;
 	struct request request = {WIRE_ADD_SLOT, &body, sizeof(body), pass, pass_len, -1};
 
-	memcpy(body.tpm_name, tpm_name, sizeof(body.tpm_name));
-	if (kdf)
-		body.kdf = *kdf;
+	body.pass_len = (uint32_t)pass_len;
 	return call(hsm, &request, out, sizeof(*out), NULL);
 }
 
 int hsm_add_slot(struct hsm_client *hsm, uint32_t slot, const struct keyslot_kdf *kdf,
 		 uint32_t kdf_ms, const void *pass, size_t pass_len, struct keyslot *out)
 {
-	static const uint8_t first[KEYSLOT_TPM_NAME_BYTES];
+	struct wire_add_slot want = {.slot = slot, .kdf_ms = kdf_ms};
 
-	return hsm_add_slot_on(hsm, first, slot, kdf, kdf_ms, pass, pass_len, out);
+	if (kdf)
+		want.kdf = *kdf;
+	return hsm_add_slot_as(hsm, &want, pass, pass_len, out);
 }
 
 int hsm_mac(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],

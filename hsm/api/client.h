@@ -37,24 +37,25 @@ int hsm_tokens(struct hsm_client *hsm, struct wire_tokens_reply *out);
 int hsm_create(struct hsm_client *hsm, const uint8_t uuid[KEYSLOT_UUID_BYTES]);
 
 /*
- * Unlocks with one slot. -EKEYREJECTED (wrong passphrase), -EAGAIN (*@wait_s: seconds
- * until the TPM takes another try), -ENXIO (the slot names another TPM), -EBADMSG (slot
- * damaged), -EINVAL.
+ * Unlocks with one slot. -EKEYREJECTED (wrong passphrase), -EAGAIN (*@detail: seconds
+ * until the TPM takes another try), -ESTALE (*@detail: PCRs that changed), -ENXIO (the
+ * slot names another TPM), -EBADMSG (slot damaged), -EINVAL.
  */
 int hsm_unlock(struct hsm_client *hsm, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 	       const struct keyslot *slot, const void *pass, size_t pass_len,
-	       uint32_t *wait_s);
+	       uint32_t *detail);
 
 /* Wraps the session's key for @pass on the first TPM; @kdf NULL: calibrate to @kdf_ms
  * milliseconds. */
 int hsm_add_slot(struct hsm_client *hsm, uint32_t slot, const struct keyslot_kdf *kdf,
 		 uint32_t kdf_ms, const void *pass, size_t pass_len, struct keyslot *out);
 
-/* The same on the TPM called @tpm_name. -ENXIO: hsmd has no such TPM. */
-int hsm_add_slot_on(struct hsm_client *hsm,
-		    const uint8_t tpm_name[KEYSLOT_TPM_NAME_BYTES], uint32_t slot,
-		    const struct keyslot_kdf *kdf, uint32_t kdf_ms, const void *pass,
-		    size_t pass_len, struct keyslot *out);
+/*
+ * The same as @want says, whose pass_len is filled in. -ENXIO: hsmd has no such TPM.
+ * -EOPNOTSUPP: the TPM has no such PCR.
+ */
+int hsm_add_slot_as(struct hsm_client *hsm, const struct wire_add_slot *want,
+		    const void *pass, size_t pass_len, struct keyslot *out);
 
 /* HMAC of @digest under the volume's header key. -EACCES: a read-only user. */
 int hsm_mac(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],

@@ -17,6 +17,8 @@ enum {
 	KEYSLOT_TPM_BLOB_MAX = 512,
 	KEYSLOT_VMK_BYTES = 32,
 	KEYSLOT_WRAPPED_BYTES = 12 + 32 + 16, /* nonce | AES-256-GCM(VMK) | tag */
+	KEYSLOT_PCRS = 24,
+	KEYSLOT_PCR_BYTES = 32, /* SHA-256 */
 
 	/* argon2id bounds: enough for cryptsetup's maximum, small enough to refuse a bomb
 	 */
@@ -45,6 +47,10 @@ struct keyslot {
 	uint8_t tpm_public[KEYSLOT_TPM_BLOB_MAX];  /* marshalled TPM2B_PUBLIC */
 	uint8_t tpm_private[KEYSLOT_TPM_BLOB_MAX]; /* marshalled TPM2B_PRIVATE */
 	uint8_t wrapped_vmk[KEYSLOT_WRAPPED_BYTES];
+	uint16_t reserved;
+	/* The PCRs that must be as they were, a bit each (PCR 0: bit 0), or 0. */
+	uint32_t pcrs;
+	uint8_t pcr_values[KEYSLOT_PCRS][KEYSLOT_PCR_BYTES]; /* zeros for others */
 };
 
 #endif

@@ -50,7 +50,8 @@ struct wire_header {
 	uint32_t type;	 /* enum wire_type */
 	uint32_t length; /* of the whole message */
 	int32_t status;	 /* replies: 0 or -errno; requests: 0 */
-	uint32_t detail; /* replies: seconds to wait with -EAGAIN (TPM locked out) */
+	uint32_t detail; /* replies: with -EAGAIN (TPM locked out) seconds to wait, with
+			  * -ESTALE the mask of PCRs that changed */
 };
 
 struct wire_hello {
@@ -95,7 +96,8 @@ struct wire_unlock {
 /*
  * Followed by @pass_len bytes of passphrase. kdf.time == 0: the HSM calibrates to
  * @kdf_ms milliseconds; the salt is always the HSM's. @tpm_name says which TPM the slot
- * is for; zeros: the first. Replies with a struct keyslot.
+ * is for; zeros: the first. @pcrs are those that must be as they are now whenever the
+ * slot is to be opened, a bit each. Replies with a struct keyslot.
  */
 struct wire_add_slot {
 	uint32_t slot;
@@ -103,6 +105,7 @@ struct wire_add_slot {
 	struct keyslot_kdf kdf;
 	uint8_t tpm_name[KEYSLOT_TPM_NAME_BYTES];
 	uint16_t reserved;
+	uint32_t pcrs;
 	uint32_t pass_len;
 };
 
@@ -176,8 +179,9 @@ _Static_assert(sizeof(struct wire_header) == 16, "wire header");
 _Static_assert(sizeof(struct wire_hello) == 8, "wire hello");
 _Static_assert(sizeof(struct wire_hello_reply) == 120, "wire hello's reply");
 _Static_assert(sizeof(struct wire_tokens_reply) == 520, "wire tokens' reply");
-_Static_assert(sizeof(struct wire_unlock) == 1192, "wire unlock");
-_Static_assert(sizeof(struct wire_add_slot) == 92, "wire add slot");
+_Static_assert(sizeof(struct keyslot) == 1944, "key slot");
+_Static_assert(sizeof(struct wire_unlock) == 1964, "wire unlock");
+_Static_assert(sizeof(struct wire_add_slot) == 96, "wire add slot");
 _Static_assert(sizeof(struct wire_ticket) == 40, "wire ticket");
 _Static_assert(sizeof(struct wire_redeem_reply) == 24, "wire redeem's reply");
 _Static_assert(sizeof(struct wire_queue) == 8, "wire queue");

@@ -17,8 +17,15 @@ struct token;
 
 enum { TOKEN_SECRET_BYTES = 32, TOKEN_AUTH_BYTES = 32 };
 
+/* Platform configuration registers of the SHA-256 bank. */
+struct token_pcrs {
+	uint32_t mask;					 /* which, a bit each; 0: none */
+	uint8_t values[KEYSLOT_PCRS][KEYSLOT_PCR_BYTES]; /* zeros for others */
+};
+
 /* What token_seal() makes; goes into a struct keyslot. */
 struct token_blob {
+	struct token_pcrs pcrs; /* as they were, and must be again */
 	uint16_t public_len;
 	uint16_t private_len;
 	uint8_t public[KEYSLOT_TPM_BLOB_MAX];
@@ -55,21 +62,25 @@ const char *token_kind(const struct token *token);
 
 /*
  * Seals @secret under the SRK with @auth as its auth value (subject to dictionary-attack
- * protection). Secrets cross in a salted, encrypted session. 0, -EIO, -ENODEV, -ENOMEM.
+ * protection), to be given out only while the PCRs in the mask @pcrs are as they are now.
+ * Secrets cross in a salted, encrypted session. 0, -EOPNOTSUPP (the TPM has no such PCR),
+ * -EIO, -ENODEV, -ENOMEM.
  */
 int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
-	       const uint8_t secret[TOKEN_SECRET_BYTES], struct token_blob *out);
+	       const uint8_t secret[TOKEN_SECRET_BYTES], uint32_t pcrs,
+	       struct token_blob *out);
 
 /*
- * The inverse. -EKEYREJECTED (wrong auth), -EAGAIN (locked out; *@wait_s seconds until
- * the next try at most, 0 if the TPM does not tell), -EBADMSG (blob not of this TPM or
- * damaged; costs no try), -EIO, -ENODEV, -ENOMEM. @secret is written only on success.
+ * The inverse. -EKEYREJECTED (wrong auth), -EAGAIN (locked out; *@detail: seconds until
+ * the next try at most, 0 if the TPM does not tell), -ESTALE (*@detail: the mask of PCRs
+ * that changed; costs no try), -EBADMSG (blob not of this TPM or damaged; costs no try),
+ * -EIO, -ENODEV, -ENOMEM. @secret is written only on success.
  *
  * The TPM libraries can leave copies of @auth and @secret in ordinary memory. Alone they
  * must open nothing (hsm/keyslot.h).
  */
 int token_unseal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 		 const struct token_blob *blob, uint8_t secret[TOKEN_SECRET_BYTES],
-		 uint32_t *wait_s);
+		 uint32_t *detail);
 
 #endif

@@ -34,6 +34,23 @@ uint32_t tpm_code(TSS2_RC rc);
 int tpm_errno(TSS2_RC rc);
 
 /*
+ * The values of the PCRs in @pcrs->mask. 0, -EOPNOTSUPP (one is not there), or
+ * tpm_errno()'s. As all below: the lock is held.
+ */
+int tpm_pcr_read(struct token *token, struct token_pcrs *pcrs);
+
+/*
+ * Puts into policy session @session that the PCRs are @pcrs and that the object's auth
+ * value is shown. A trial session takes any values; another TPM2_RC_VALUE when they
+ * differ.
+ */
+TSS2_RC tpm_pcr_policy(struct token *token, ESYS_TR session,
+		       const struct token_pcrs *pcrs);
+
+/* The mask of PCRs that are not (or can't be told to be) as in @pcrs. */
+uint32_t tpm_pcr_changed(struct token *token, const struct token_pcrs *pcrs);
+
+/*
  * Finds the storage root key or makes it, and with it fills @token's srk and name. An
  * @emulator that has none yet also gets dictionary-attack limits fit for people.
  */

@@ -2,10 +2,8 @@
 /*
  * Sealed objects under the storage root key.
  *
- * What opens an object is written in its public area, which the TPM authenticates. Today
- * that is its auth value alone (USERWITHAUTH, no policy). A PCR policy will be another
- * template in token_seal() and, by the public area, another kind of session in
- * session_open(); blobs made before stay as they are.
+ * What opens an object is written in its public area, which the TPM authenticates: its
+ * auth value alone (USERWITHAUTH, no policy), or a policy of PCRs and auth value.
  */
 #include "hsm/token/tpm.h"
 
@@ -15,6 +13,9 @@
 #include <tss2/tss2_mu.h>
 
 #include "hsm/api/secmem.h"
+
+#define SESSION_FLAGS                                                                    \
+	(TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT)
 
 /* No NODA: guesses of the auth value count in the TPM's dictionary-attack logic. */
 static const TPM2B_PUBLIC sealed_template = {
@@ -33,24 +34,20 @@ static const TPM2B_PUBLIC sealed_template = {
  * A session salted with the storage root key, so that who listens on the bus learns
  * neither auth values nor parameters. Ended by session_close().
  */
-static TSS2_RC session_open(struct token *token, ESYS_TR *session)
+static TSS2_RC session_open(struct token *token, TPM2_SE type, ESYS_TR *session)
 {
 	static const TPMT_SYM_DEF aes = {
 		.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
 	TSS2_RC rc;
 
 	rc = Esys_StartAuthSession(token->esys, token->srk, ESYS_TR_NONE, ESYS_TR_NONE,
-				   ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_HMAC, &aes,
+				   ESYS_TR_NONE, ESYS_TR_NONE, NULL, type, &aes,
 				   TPM2_ALG_SHA256, session);
 	if (rc != TSS2_RC_SUCCESS) {
 		*session = ESYS_TR_NONE;
 		return rc;
 	}
-	return Esys_TRSess_SetAttributes(token->esys, *session,
-					 TPMA_SESSION_CONTINUESESSION |
-						 TPMA_SESSION_DECRYPT |
-						 TPMA_SESSION_ENCRYPT,
-					 0xff);
+	return Esys_TRSess_SetAttributes(token->esys, *session, SESSION_FLAGS, 0xff);
 }
 
 /*
@@ -117,7 +114,8 @@ static int unpack(const struct token_blob *blob, TPM2B_PUBLIC *public,
 }
 
 static int create(struct token *token, ESYS_TR session,
-		  const TPM2B_SENSITIVE_CREATE *sensitive, struct token_blob *out)
+		  const TPM2B_SENSITIVE_CREATE *sensitive, const TPM2B_PUBLIC *template,
+		  struct token_blob *out)
 {
 	static const TPM2B_DATA no_info;
 	static const TPML_PCR_SELECTION no_pcr;
@@ -131,8 +129,8 @@ static int create(struct token *token, ESYS_TR session,
 	int ret;
 
 	rc = Esys_Create(token->esys, token->srk, session, ESYS_TR_NONE, ESYS_TR_NONE,
-			 sensitive, &sealed_template, &no_info, &no_pcr, &private,
-			 &public, &data, &hash, &ticket);
+			 sensitive, template, &no_info, &no_pcr, &private, &public, &data,
+			 &hash, &ticket);
 	/* Before someone's data depends on it; it also overwrites ESYS' copy of
 	 * @sensitive. */
 	if (rc == TSS2_RC_SUCCESS) {
@@ -163,13 +161,43 @@ static void scrub_slot(struct token *token)
 	struct token_blob nobody;
 
 	if (token->embedded)
-		create(token, ESYS_TR_PASSWORD, &zeros, &nobody);
+		create(token, ESYS_TR_PASSWORD, &zeros, &sealed_template, &nobody);
+}
+
+/* Only the policy of @pcrs, as they are now, opens what is made from @template then. */
+static int demand_pcrs(struct token *token, struct token_pcrs *pcrs,
+		       TPM2B_PUBLIC *template)
+{
+	TPM2B_DIGEST *digest = NULL;
+	ESYS_TR trial = ESYS_TR_NONE;
+	int ret = tpm_pcr_read(token, pcrs);
+	TSS2_RC rc;
+
+	if (ret < 0)
+		return ret;
+	rc = session_open(token, TPM2_SE_TRIAL, &trial);
+	if (rc == TSS2_RC_SUCCESS)
+		rc = tpm_pcr_policy(token, trial, pcrs);
+	if (rc == TSS2_RC_SUCCESS)
+		rc = Esys_PolicyGetDigest(token->esys, trial, ESYS_TR_NONE, ESYS_TR_NONE,
+					  ESYS_TR_NONE, &digest);
+	if (rc == TSS2_RC_SUCCESS) {
+		template->publicArea.authPolicy = *digest;
+		template->publicArea.objectAttributes &=
+			~(TPMA_OBJECT)TPMA_OBJECT_USERWITHAUTH;
+	}
+	flush(token, trial);
+	Esys_Free(digest);
+	return tpm_errno(rc);
 }
 
 int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
-	       const uint8_t secret[TOKEN_SECRET_BYTES], struct token_blob *out)
+	       const uint8_t secret[TOKEN_SECRET_BYTES], uint32_t pcrs,
+	       struct token_blob *out)
 {
 	TPM2B_SENSITIVE_CREATE *sensitive = secmem_alloc(sizeof(*sensitive));
+	struct token_pcrs now = {.mask = pcrs};
+	TPM2B_PUBLIC template = sealed_template;
 	ESYS_TR session = ESYS_TR_NONE;
 	int ret;
 
@@ -180,9 +208,13 @@ int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 	memcpy(sensitive->sensitive.data.buffer, secret, TOKEN_SECRET_BYTES);
 
 	pthread_mutex_lock(&token->lock);
-	ret = tpm_errno(session_open(token, &session));
+	ret = pcrs ? demand_pcrs(token, &now, &template) : 0;
 	if (ret == 0)
-		ret = create(token, session, sensitive, out);
+		ret = tpm_errno(session_open(token, TPM2_SE_HMAC, &session));
+	if (ret == 0)
+		ret = create(token, session, sensitive, &template, out);
+	if (ret == 0)
+		out->pcrs = now;
 	scrub_slot(token);
 	scrub(token);
 	flush(token, session);
@@ -230,16 +262,26 @@ static uint32_t lockout_seconds(struct token *token)
 	return wait > UINT32_MAX ? UINT32_MAX : (uint32_t)wait;
 }
 
-static int unseal_errno(struct token *token, TSS2_RC rc, uint32_t *wait_s)
+/* TPM2_RC_VALUE is PolicyPCR's, PCR_CHANGED that of PCRs that changed since. */
+static int unseal_errno(struct token *token, TSS2_RC rc, const struct token_pcrs *pcrs,
+			uint32_t *detail)
 {
 	uint32_t code = tpm_code(rc);
 
 	if (code == TPM2_RC_AUTH_FAIL || code == TPM2_RC_BAD_AUTH)
 		return -EKEYREJECTED;
 	if (code == TPM2_RC_LOCKOUT) {
-		*wait_s = lockout_seconds(token);
+		*detail = lockout_seconds(token);
 		return -EAGAIN;
 	}
+	if (pcrs->mask && (code == TPM2_RC_VALUE || code == TPM2_RC_PCR_CHANGED)) {
+		*detail = tpm_pcr_changed(token, pcrs);
+		return *detail ? -ESTALE : -EBADMSG;
+	}
+	/* what was said of the PCRs, or that there are any, is not what was sealed */
+	if (code == TPM2_RC_POLICY_FAIL || code == TPM2_RC_AUTH_UNAVAILABLE ||
+	    code == TPM2_RC_AUTH_TYPE)
+		return -EBADMSG;
 	return tpm_errno(rc);
 }
 
@@ -252,23 +294,31 @@ static void forget_auth(struct token *token, ESYS_TR object)
 }
 
 static int unseal(struct token *token, ESYS_TR object, ESYS_TR session,
-		  const uint8_t auth[TOKEN_AUTH_BYTES],
-		  uint8_t secret[TOKEN_SECRET_BYTES], uint32_t *wait_s)
+		  const uint8_t auth[TOKEN_AUTH_BYTES], const struct token_pcrs *pcrs,
+		  uint8_t secret[TOKEN_SECRET_BYTES], uint32_t *detail)
 {
 	TPM2B_AUTH *value = secmem_alloc(sizeof(*value));
 	TPM2B_SENSITIVE_DATA *data = NULL;
+	ESYS_TR policy = ESYS_TR_NONE;
+	TSS2_RC rc = TSS2_RC_SUCCESS;
 	int ret = 0;
-	TSS2_RC rc;
 
 	if (!value)
 		return -ENOMEM;
+	if (pcrs->mask) {
+		rc = session_open(token, TPM2_SE_POLICY, &policy);
+		if (rc == TSS2_RC_SUCCESS)
+			rc = tpm_pcr_policy(token, policy, pcrs);
+		session = policy;
+	}
 	fill_auth(value, auth);
-	rc = Esys_TR_SetAuth(token->esys, object, value);
+	if (rc == TSS2_RC_SUCCESS)
+		rc = Esys_TR_SetAuth(token->esys, object, value);
 	if (rc == TSS2_RC_SUCCESS)
 		rc = Esys_Unseal(token->esys, object, session, ESYS_TR_NONE, ESYS_TR_NONE,
 				 &data);
 	if (rc != TSS2_RC_SUCCESS)
-		ret = unseal_errno(token, rc, wait_s);
+		ret = unseal_errno(token, rc, pcrs, detail);
 	else if (data->size != TOKEN_SECRET_BYTES)
 		ret = -EBADMSG;
 	else
@@ -277,32 +327,33 @@ static int unseal(struct token *token, ESYS_TR object, ESYS_TR session,
 		secmem_wipe(data, sizeof(*data));
 	Esys_Free(data);
 	forget_auth(token, object);
+	flush(token, policy);
 	secmem_free(value);
 	return ret;
 }
 
 int token_unseal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 		 const struct token_blob *blob, uint8_t secret[TOKEN_SECRET_BYTES],
-		 uint32_t *wait_s)
+		 uint32_t *detail)
 {
 	ESYS_TR session = ESYS_TR_NONE, object = ESYS_TR_NONE;
 	TPM2B_PUBLIC public = {0};
 	TPM2B_PRIVATE private = {0};
 	int ret;
 
-	*wait_s = 0;
+	*detail = 0;
 	ret = unpack(blob, &public, &private);
 	if (ret < 0)
 		return ret;
 	pthread_mutex_lock(&token->lock);
-	ret = tpm_errno(session_open(token, &session));
+	ret = tpm_errno(session_open(token, TPM2_SE_HMAC, &session));
 	if (ret < 0)
 		goto out;
 	ret = load_errno(Esys_Load(token->esys, token->srk, session, ESYS_TR_NONE,
 				   ESYS_TR_NONE, &private, &public, &object));
 	if (ret < 0)
 		goto out;
-	ret = unseal(token, object, session, auth, secret, wait_s);
+	ret = unseal(token, object, session, auth, &blob->pcrs, secret, detail);
 out:
 	flush(token, object);
 	scrub_slot(token);

@@ -39,11 +39,13 @@ const char *token_kind(const struct token *token)
 }
 
 int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
-	       const uint8_t secret[TOKEN_SECRET_BYTES], struct token_blob *out)
+	       const uint8_t secret[TOKEN_SECRET_BYTES], uint32_t pcrs,
+	       struct token_blob *out)
 {
 	(void)token;
 	(void)auth;
 	memset(out, 0, sizeof(*out));
+	out->pcrs.mask = pcrs;
 	out->public_len = TOKEN_SECRET_BYTES;
 	memcpy(out->public, secret, TOKEN_SECRET_BYTES);
 	return 0;
@@ -51,11 +53,11 @@ int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 
 int token_unseal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 		 const struct token_blob *blob, uint8_t secret[TOKEN_SECRET_BYTES],
-		 uint32_t *wait_s)
+		 uint32_t *detail)
 {
 	(void)token;
 	(void)auth;
-	*wait_s = 0;
+	*detail = 0;
 	if (blob->public_len != TOKEN_SECRET_BYTES)
 		return -EBADMSG;
 	memcpy(secret, blob->public, TOKEN_SECRET_BYTES);

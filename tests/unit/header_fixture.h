@@ -104,6 +104,11 @@ static inline void fill_slot(struct header *header, unsigned nr, enum header_kin
 	slot->tpm_private_len = KEYSLOT_TPM_BLOB_MAX;
 	memset(slot->tpm_private, 0x44, KEYSLOT_TPM_BLOB_MAX);
 	memset(slot->wrapped_vmk, 0x55, sizeof(slot->wrapped_vmk));
+	if (kind == HEADER_PASSPHRASE) {
+		slot->pcrs = 1 << 7 | 1 << 23;
+		memset(slot->pcr_values[7], 0x66, KEYSLOT_PCR_BYTES);
+		memset(slot->pcr_values[23], 0x77, KEYSLOT_PCR_BYTES);
+	}
 	header->used[nr] = true;
 	header->kinds[nr] = kind;
 }

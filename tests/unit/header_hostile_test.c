@@ -136,13 +136,24 @@ static void test_slot_wrong_types_and_ranges(void **state)
 	static const struct {
 		const char *in, *key, *value;
 	} cases[] = {
-		{"kdf", "time", "0"},	       {"kdf", "time", "1001"},
-		{"kdf", "time", "4294967299"}, {"kdf", "memory_kib", "31"},
-		{"kdf", "lanes", "0"},	       {"kdf", "lanes", "17"},
-		{"kdf", "salt", "\"AAAA\""},   {"kdf", "memory_kib", "4194305"},
-		{"token", "name", "\"00\""},   {"token", "public", "\"\""},
-		{"token", "public", "7"},      {"token", "private", "\"!!!!\""},
+		{"kdf", "time", "0"},
+		{"kdf", "time", "1001"},
+		{"kdf", "time", "4294967299"},
+		{"kdf", "memory_kib", "31"},
+		{"kdf", "lanes", "0"},
+		{"kdf", "lanes", "17"},
+		{"kdf", "salt", "\"AAAA\""},
+		{"kdf", "memory_kib", "4194305"},
+		{"token", "name", "\"00\""},
+		{"token", "public", "\"\""},
+		{"token", "public", "7"},
+		{"token", "private", "\"!!!!\""},
 		{"kdf", "type", "null"},
+		{"token", "pcrs_sha256", "{}"},
+		{"token", "pcrs_sha256", "7"},
+		{"token", "pcrs_sha256", "{\"7\":\"00\"}"},
+		{"token", "pcrs_sha256", "{\"24\":\"00\"}"},
+		{"token", "pcrs_sha256", "{\"7\":7}"},
 	};
 	struct header header;
 

@@ -70,15 +70,18 @@ static inline void hsmd_folders(struct hsmd *hsmd)
 	setenv("HSMFS_STATE_DIR", path, 1);
 }
 
-/* Starts hsmd with up to four more words; returns when it serves. */
+/*
+ * Starts hsmd with up to four more words; returns when it serves. However slow the
+ * machine, no handle dies unless a test wants it to.
+ */
 static inline void hsmd_start(struct hsmd *hsmd, const char *const words[])
 {
-	const char *argv[8] = {"hsmd", "--ready-fd", "3"};
+	const char *argv[10] = {"hsmd", "--ready-fd", "3", "--handle-lifetime", "86400"};
 	char path[PATH_MAX], ready[8] = "";
 	int fds[2];
 
 	for (int i = 0; words && words[i]; i++)
-		argv[3 + i] = words[i];
+		argv[5 + i] = words[i];
 	hsmd_path(path, sizeof(path));
 	assert_int_equal(pipe(fds), 0);
 	hsmd->pid = fork();

@@ -19,8 +19,8 @@ static const struct row {
 } rows[NR_TYPES] = {
 	[WIRE_HELLO] = {NEW, 8, false},
 	[WIRE_CREATE] = {READY, 16, false},
-	[WIRE_UNLOCK] = {READY, 1192, true},
-	[WIRE_ADD_SLOT] = {OWNER, 92, true},
+	[WIRE_UNLOCK] = {READY, 1964, true},
+	[WIRE_ADD_SLOT] = {OWNER, 96, true},
 	[WIRE_MAC] = {OWNER | USER, 32, false},
 	[WIRE_TICKET] = {OWNER, 40, false},
 	[WIRE_REDEEM] = {READY, 32, false},

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "hsm/token/token.h"
+#include "hsm/token/tpm.h"
 
 #define LIBTPMS "tcti=libtpms"
 
@@ -108,7 +108,7 @@ static inline int unseal_result(struct token *token, const uint8_t *value,
 
 static inline void seal(struct token *token, struct token_blob *blob)
 {
-	assert_int_equal(token_seal(token, auth, secret, blob), 0);
+	assert_int_equal(token_seal(token, auth, secret, 0, blob), 0);
 	assert_true(blob->public_len > 0 && blob->public_len <= KEYSLOT_TPM_BLOB_MAX);
 	assert_true(blob->private_len > 0 && blob->private_len <= KEYSLOT_TPM_BLOB_MAX);
 }
@@ -146,11 +146,73 @@ static inline void check_wrong_auth(const char *conf, const char *dir)
 	assert_unseals(token, auth, &blob);
 
 	/* TPMs strip trailing zeros of auth values; one derived value in 256 has some. */
-	assert_int_equal(token_seal(token, half, secret, &blob), 0);
+	assert_int_equal(token_seal(token, half, secret, 0, &blob), 0);
 	assert_unseals(token, half, &blob);
 	assert_int_equal(unseal_result(token, zero, &blob), -EKEYREJECTED);
-	assert_int_equal(token_seal(token, zero, secret, &blob), 0);
+	assert_int_equal(token_seal(token, zero, secret, 0, &blob), 0);
 	assert_unseals(token, zero, &blob);
+	token_close(token);
+}
+
+/* What firmware and kernel do while they start. */
+static inline void extend_pcr(struct token *token, ESYS_TR pcr)
+{
+	const TPML_DIGEST_VALUES values = {
+		.count = 1,
+		.digests[0] = {.hashAlg = TPM2_ALG_SHA256, .digest.sha256 = "measured"}};
+
+	assert_int_equal(Esys_PCR_Extend(token->esys, pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+					 ESYS_TR_NONE, &values),
+			 0);
+}
+
+static inline uint32_t changed_pcrs(struct token *token, const struct token_blob *blob)
+{
+	uint8_t out[32] = {0};
+	uint32_t detail = 0;
+
+	assert_int_equal(token_unseal(token, auth, blob, out, &detail), -ESTALE);
+	assert_memory_not_equal(out, secret, 32);
+	return detail;
+}
+
+static inline void check_pcrs(const char *conf, const char *dir)
+{
+	struct token *token = open_token(conf, dir);
+	struct token_blob blob, all, none, bad;
+
+	extend_pcr(token, ESYS_TR_PCR8);
+	assert_int_equal(token_seal(token, auth, secret, 1 << 8 | 1 << 11, &blob), 0);
+	/* (more than one answer of the TPM has room for) */
+	assert_int_equal(token_seal(token, auth, secret, 0xffffff, &all), 0);
+	assert_int_equal(token_seal(token, auth, secret, 0, &none), 0);
+	assert_unseals(token, auth, &blob);
+	assert_unseals(token, auth, &all);
+	assert_int_equal(unseal_result(token, wrong, &blob), -EKEYREJECTED);
+
+	/* Whoever changes what is written beside the object gets nothing. */
+	bad = blob;
+	bad.pcrs.mask = 0;
+	assert_int_equal(unseal_result(token, auth, &bad), -EBADMSG);
+	bad.pcrs.mask = 1 << 8;
+	assert_int_equal(unseal_result(token, auth, &bad), -EBADMSG);
+	bad = none;
+	bad.pcrs.mask = 1 << 11;
+	assert_int_equal(unseal_result(token, auth, &bad), -EBADMSG);
+
+	extend_pcr(token, ESYS_TR_PCR7);
+	assert_unseals(token, auth, &blob);
+	assert_int_equal(changed_pcrs(token, &all), 1 << 7);
+	extend_pcr(token, ESYS_TR_PCR11);
+	assert_int_equal(changed_pcrs(token, &blob), 1 << 11);
+	assert_int_equal(changed_pcrs(token, &all), 1 << 7 | 1 << 11);
+	/* a refusal for PCRs costs no try */
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(changed_pcrs(token, &blob), 1 << 11);
+	bad = blob;
+	memcpy(bad.pcrs.values, all.pcrs.values, sizeof(bad.pcrs.values));
+	assert_int_equal(unseal_result(token, auth, &bad), -ESTALE);
+	assert_unseals(token, auth, &none);
 	token_close(token);
 }
 
@@ -161,7 +223,8 @@ static inline void check_lockout(const char *conf, const char *dir)
 	uint8_t out[32];
 	uint32_t wait_s = 0;
 
-	seal(token, &blob);
+	/* under a policy, too, wrong passphrases count */
+	assert_int_equal(token_seal(token, auth, secret, 1 << 7, &blob), 0);
 	for (int i = 0; i < 32; i++)
 		assert_int_equal(unseal_result(token, wrong, &blob), -EKEYREJECTED);
 	assert_int_equal(token_unseal(token, auth, &blob, out, &wait_s), -EAGAIN);

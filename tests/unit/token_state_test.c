@@ -203,7 +203,7 @@ static void crash_after_guesses(const char *dir, int blob_fd)
 	char why[256];
 
 	if (token_open(LIBTPMS, dir, &token, why, sizeof(why)) < 0 ||
-	    token_seal(token, auth, secret, &blob) < 0)
+	    token_seal(token, auth, secret, 0, &blob) < 0)
 		_exit(1);
 	for (int i = 0; i < 32; i++) {
 		if (token_unseal(token, wrong, &blob, out, &wait_s) != -EKEYREJECTED)

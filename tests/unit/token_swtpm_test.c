@@ -135,6 +135,17 @@ static void swtpm_lockout(void **state)
 	swtpm_stop(&swtpm);
 }
 
+static void swtpm_pcrs(void **state)
+{
+	struct scratch *s = *state;
+	struct swtpm swtpm;
+
+	NEED_SWTPM();
+	swtpm_start(s->dir, &swtpm);
+	check_pcrs(swtpm.conf, "/nonexistent");
+	swtpm_stop(&swtpm);
+}
+
 static void swtpm_restarts_and_dies(void **state)
 {
 	struct scratch *s = *state;
@@ -155,7 +166,7 @@ static void swtpm_restarts_and_dies(void **state)
 	assert_unseals(token, auth, &blob);
 	swtpm_stop(&swtpm);
 	assert_int_equal(unseal_result(token, auth, &blob), -ENODEV);
-	assert_int_equal(token_seal(token, auth, secret, &blob), -ENODEV);
+	assert_int_equal(token_seal(token, auth, secret, 0, &blob), -ENODEV);
 	token_close(token);
 }
 
@@ -218,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(swtpm_behaves_alike),
 		TEST(swtpm_lockout),
+		TEST(swtpm_pcrs),
 		TEST(swtpm_restarts_and_dies),
 		TEST(foreign_key_is_not_replaced),
 	};

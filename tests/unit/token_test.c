@@ -26,6 +26,13 @@ static void embedded_lockout(void **state)
 	check_lockout(LIBTPMS, s->dir);
 }
 
+static void embedded_pcrs(void **state)
+{
+	struct scratch *s = *state;
+
+	check_pcrs(LIBTPMS, s->dir);
+}
+
 /* Far more loads than the TPM has slots for: also shows that each path flushes. */
 static void flipped_bits(void **state)
 {
@@ -116,7 +123,7 @@ static void forked_child_is_refused(void **state)
 		uint8_t out[32];
 		uint32_t wait_s;
 
-		_exit(token_seal(token, auth, secret, &blob) == -ENODEV &&
+		_exit(token_seal(token, auth, secret, 0, &blob) == -ENODEV &&
 				      token_unseal(token, auth, &blob, out, &wait_s) ==
 					      -ENODEV
 			      ? 0
@@ -174,7 +181,7 @@ static void *unseal_often(void *arg)
 
 		if (token_unseal(w->token, auth, w->blob, out, &wait_s) != 0 ||
 		    memcmp(out, secret, 32) != 0 ||
-		    token_seal(w->token, auth, secret, &mine) != 0)
+		    token_seal(w->token, auth, secret, 0, &mine) != 0)
 			w->errors++;
 	}
 	return NULL;
@@ -204,15 +211,11 @@ static void many_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(embedded_reopen),
-		TEST(embedded_wrong_auth),
-		TEST(embedded_lockout),
-		TEST(flipped_bits),
-		TEST(bad_lengths),
-		TEST(blob_of_another_tpm),
-		TEST(bad_names),
-		TEST(many_threads),
-		TEST(forked_child_is_refused),
+		TEST(embedded_reopen),	   TEST(embedded_wrong_auth),
+		TEST(embedded_lockout),	   TEST(embedded_pcrs),
+		TEST(flipped_bits),	   TEST(bad_lengths),
+		TEST(blob_of_another_tpm), TEST(bad_names),
+		TEST(many_threads),	   TEST(forked_child_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
