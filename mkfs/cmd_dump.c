@@ -23,6 +23,19 @@ static const char *const kind_texts[] = {
 	[HEADER_RECOVERY] = "recovery key",
 };
 
+static void print_pcrs(uint32_t pcrs)
+{
+	const char *before = "\tPCRs:       ";
+
+	for (int nr = 0; nr < KEYSLOT_PCRS; nr++) {
+		if (!(pcrs >> nr & 1))
+			continue;
+		printf("%s%d", before, nr);
+		before = "+";
+	}
+	putchar('\n');
+}
+
 static void print_slot(const struct header *header, unsigned nr)
 {
 	const struct keyslot *slot = &header->slots[nr];
@@ -41,6 +54,8 @@ static void print_slot(const struct header *header, unsigned nr)
 	printf("\tSalt:       %s\n", salt);
 	printf("\tToken:      tpm2\n");
 	printf("\tTPM name:   %s\n", name);
+	if (slot->pcrs)
+		print_pcrs(slot->pcrs);
 }
 
 static void print_text(const struct volume *volume)

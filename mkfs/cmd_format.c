@@ -19,14 +19,13 @@
 #include "mkfs/passphrase.h"
 #include "mkfs/recovery.h"
 #include "mkfs/say.h"
+#include "mkfs/slots.h"
+#include "mkfs/tokens.h"
 #include "mkfs/volume.h"
 
 enum {
 	SLOT_PASSPHRASE = 0,
 	SLOT_RECOVERY = 1,
-	ITER_TIME_MS = 2000, /* cryptsetup's for LUKS2, as are the next two */
-	PBKDF_MEMORY_KIB = 1024 * 1024,
-	PBKDF_LANES = 4,
 };
 
 /* --- what is there --------------------------------------------------------------- */
@@ -119,75 +118,15 @@ static int check_recovery_file(const struct options *options)
 
 /* --- key slots ------------------------------------------------------------------- */
 
-/* cryptsetup's default, but never more than half of the memory there is. */
-static uint32_t default_memory(void)
-{
-	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-	uint64_t half =
-		pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 2048 : 0;
-
-	return half && half < PBKDF_MEMORY_KIB ? (uint32_t)half : PBKDF_MEMORY_KIB;
-}
-
-/* Costs from the command line; time 0 is to be measured. */
-static int choose_costs(const struct options *options, struct keyslot_kdf *kdf)
-{
-	memset(kdf, 0, sizeof(*kdf));
-	if (!(options->given & OPTION_PBKDF_TIME)) {
-		if (options->given & OPTIONS_PBKDF)
-			return say_error(
-				EXIT_INVALID,
-				"--pbkdf-memory and --pbkdf-parallel need "
-				"--pbkdf-force-iterations; without it the costs are "
-				"measured.");
-		return 0;
-	}
-	kdf->time = options->pbkdf_time;
-	kdf->memory_kib =
-		options->pbkdf_memory_kib ? options->pbkdf_memory_kib : default_memory();
-	kdf->lanes = options->pbkdf_lanes ? options->pbkdf_lanes : PBKDF_LANES;
-	if (!options->pbkdf_lanes && kdf->lanes > kdf->memory_kib / 8)
-		kdf->lanes = kdf->memory_kib / 8;
-	if (kdf->memory_kib < 8 * kdf->lanes)
-		return say_error(EXIT_INVALID,
-				 "argon2id needs 8 KiB of memory for each lane: at least "
-				 "--pbkdf-memory %u.",
-				 8 * kdf->lanes);
-	return 0;
-}
-
-static int add_slot(struct volume *volume, unsigned nr, enum header_kind kind,
-		    const struct keyslot_kdf *kdf, const struct options *options,
-		    const void *pass, size_t len)
-{
-	uint32_t ms = options->iter_time_ms ? options->iter_time_ms : ITER_TIME_MS;
-	struct header *header = &volume->header;
-	int rc = hsm_add_slot(volume->hsm, nr, kdf->time ? kdf : NULL, ms, pass, len,
-			      &header->slots[nr]);
-
-	if (rc < 0)
-		return say_error(say_code(rc), "The HSM cannot make a key slot: %s.",
-				 strerror(-rc));
-	header->used[nr] = true;
-	header->kinds[nr] = kind;
-	return 0;
-}
-
-static int make_slots(struct volume *volume, const struct options *options,
+static int make_slots(struct volume *volume, const struct wire_add_slot *plan,
 		      const struct passphrase *pass, const char *recovery)
 {
-	/* 256 random bits need no stretching. */
-	const struct keyslot_kdf least = {
-		.time = 1, .memory_kib = KEYSLOT_KDF_MIN_KIB, .lanes = 1};
-	struct keyslot_kdf kdf;
-	int code = choose_costs(options, &kdf);
+	struct wire_add_slot spare = *plan;
+	int code = slots_add(volume, plan, pass);
 
-	if (code == 0)
-		code = add_slot(volume, SLOT_PASSPHRASE, HEADER_PASSPHRASE, &kdf, options,
-				pass->bytes, pass->len);
+	spare.slot = SLOT_RECOVERY;
 	if (code == 0 && recovery)
-		code = add_slot(volume, SLOT_RECOVERY, HEADER_RECOVERY, &least, options,
-				recovery, RECOVERY_TEXT_LEN);
+		code = slots_add_recovery(volume, &spare, recovery);
 	return code;
 }
 
@@ -322,11 +261,13 @@ static int commit_whole(struct volume *volume, const struct options *options,
 /* --- the command ----------------------------------------------------------------- */
 
 static int make_volume(struct volume *volume, const struct options *options,
-		       const struct passphrase *pass)
+		       struct wire_add_slot *plan, const struct passphrase *pass)
 {
 	char *recovery = NULL;
 	int rc, code = volume_connect(volume);
 
+	if (code == 0)
+		code = token_choose(volume, options->token, plan->tpm_name);
 	if (code)
 		return code;
 	if (!(options->given & OPTION_NO_RECOVERY)) {
@@ -339,36 +280,19 @@ static int make_volume(struct volume *volume, const struct options *options,
 	if (code == 0)
 		code = make_key(volume);
 	if (code == 0)
-		code = make_slots(volume, options, pass, recovery);
+		code = make_slots(volume, plan, pass, recovery);
 	if (code == 0)
 		code = commit_whole(volume, options, recovery);
 	secmem_free(recovery);
 	return code;
 }
 
-static int read_new_passphrase(const struct volume *volume, const struct options *options,
-			       struct passphrase *pass)
-{
-	char prompt[PATH_MAX + 32];
-	int code;
-
-	snprintf(prompt, sizeof(prompt), "Enter passphrase for %s: ", volume->path);
-	code = passphrase_read(&options->key, prompt, !(options->given & OPTION_BATCH),
-			       pass);
-	if (code)
-		return code;
-	if (pass->len || options->key.key_file)
-		return 0;
-	passphrase_fini(pass);
-	return say_error(EXIT_INVALID,
-			 "An empty passphrase protects nothing; choose one.");
-}
-
 int cmd_format(char *const args[], const struct options *options)
 {
+	struct wire_add_slot plan = {.slot = SLOT_PASSPHRASE};
 	struct passphrase pass = {0};
-	struct keyslot_kdf kdf;
 	struct volume volume;
+	char prompt[PATH_MAX + 32];
 	int code = volume_open_directory(args[0], &volume);
 
 	if (code)
@@ -377,11 +301,13 @@ int cmd_format(char *const args[], const struct options *options)
 	if (code == 0)
 		code = check_recovery_file(options);
 	if (code == 0)
-		code = choose_costs(options, &kdf); /* before anybody types anything */
+		code = slots_plan(options, &plan); /* before anybody types anything */
+	snprintf(prompt, sizeof(prompt), "Enter passphrase for %s: ", volume.path);
 	if (code == 0)
-		code = read_new_passphrase(&volume, options, &pass);
+		code = passphrase_read_new(&options->key, prompt,
+					   options->given & OPTION_BATCH, &pass);
 	if (code == 0)
-		code = make_volume(&volume, options, &pass);
+		code = make_volume(&volume, options, &plan, &pass);
 	passphrase_fini(&pass);
 	volume_close(&volume);
 	return code;

@@ -76,25 +76,17 @@ static int check_mountpoint(const char *path, bool nonempty)
 }
 
 /* A look only: hsmfs takes the lock, and reports a race that it lost the same way. */
-static int check_unused(const struct volume *volume, bool shared)
+static int check_unused(struct volume *volume, bool shared)
 {
-	int lock =
-		shared ? header_lock_shared(volume->dirfd) : header_lock(volume->dirfd);
+	int code = volume_lock(volume, shared);
 
-	if (lock >= 0) {
-		close(lock);
-		return 0;
-	}
-	if (lock == -EBUSY)
-		return say_error(
-			EXIT_BUSY,
-			"The volume %s is mounted already; close that mount first.",
-			volume->path);
-	return say_error(say_code(lock), "Cannot lock the volume %s: %s.", volume->path,
-			 strerror(-lock));
+	if (code == 0)
+		close(volume->lock);
+	volume->lock = 0;
+	return code;
 }
 
-static int check_all(const struct volume *volume, const char *mountpoint,
+static int check_all(struct volume *volume, const char *mountpoint,
 		     const struct mount_options *words, char resolved[PATH_MAX])
 {
 	int rc = mounts_resolve(mountpoint, resolved);

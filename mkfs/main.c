@@ -28,7 +28,7 @@ enum { OPTIONS_ALL = OPTION_HELP | OPTION_VERSION | OPTION_BATCH };
 static const struct command commands[] = {
 	{"luksFormat", "format", "DIR", 1,
 	 OPTIONS_KEY | OPTIONS_PBKDF | OPTION_ITER_TIME | OPTION_NO_RECOVERY |
-		 OPTION_RECOVERY_FILE,
+		 OPTION_RECOVERY_FILE | OPTIONS_TPM,
 	 cmd_format, "make a volume in the empty directory DIR"},
 	{"open", "luksOpen", "DIR MOUNTPOINT", 2,
 	 OPTIONS_KEY | OPTIONS_LEASE | OPTION_READ_ONLY | OPTION_MOUNT, cmd_open,
@@ -41,6 +41,13 @@ static const struct command commands[] = {
 	 "wipe the keys; I/O waits for luksResume"},
 	{"luksResume", NULL, "MOUNTPOINT", 1, OPTIONS_KEY | OPTIONS_LEASE, cmd_resume,
 	 "unlock a suspended volume"},
+	{"luksAddKey", NULL, "DIR", 1,
+	 OPTIONS_KEY | OPTION_NEW_KEY_FILE | OPTIONS_PBKDF | OPTION_ITER_TIME |
+		 OPTIONS_TPM | OPTION_SLOT,
+	 cmd_add_key, "make a further key slot, on this TPM or another"},
+	{"luksKillSlot", NULL, "DIR SLOT", 2, OPTIONS_KEY, cmd_kill_slot,
+	 "remove a key slot, asking for the passphrase of another"},
+	{"token", NULL, "list", 1, OPTION_JSON, cmd_token, "show the HSM's TPMs"},
 	{"isLuks", NULL, "DIR", 1, 0, cmd_is_volume, "exit with 0 if DIR is a volume"},
 	{"luksDump", NULL, "DIR", 1, OPTION_JSON, cmd_dump, "show the volume header"},
 	{"audit", NULL, "verify|show", 1, 0, cmd_audit,

@@ -43,6 +43,11 @@ static const struct option_row rows[] = {
 	{OPTION_NO_RECOVERY, 0, "no-recovery", NULL, "make no recovery key"},
 	{OPTION_RECOVERY_FILE, 0, "recovery-file", "FILE",
 	 "write the recovery key to FILE"},
+	{OPTION_TOKEN, 0, "token", "TPM", "of hsmsetup token list; default: its first"},
+	{OPTION_PCRS, 0, "tpm2-pcrs", "PCRS", "must stay as they are (7+11)"},
+	{OPTION_SLOT, 'S', "key-slot", "N", "number of the new slot"},
+	{OPTION_NEW_KEY_FILE, 0, "new-keyfile", "FILE",
+	 "read the new passphrase from FILE"},
 	{OPTION_READ_ONLY, 'r', "readonly", NULL, "mount read-only"},
 	{OPTION_MOUNT, 'o', "options", "OPTIONS", "mount options for hsmfs"},
 	{OPTION_LEASE, 0, "lease", "TIME", "lock after TIME (90s, 30m, 8h, 2d)"},
@@ -123,6 +128,23 @@ int options_rate(const char *text, uint64_t *bytes, uint64_t *seconds)
 	return *seconds ? 0 : -EINVAL;
 }
 
+int options_pcrs(const char *text, uint32_t *mask)
+{
+	*mask = 0;
+	for (;;) {
+		char *end;
+		unsigned long pcr = strtoul(text, &end, 10);
+
+		if (!isdigit((unsigned char)*text) || pcr >= KEYSLOT_PCRS ||
+		    (*end && *end != '+'))
+			return -EINVAL;
+		*mask |= UINT32_C(1) << pcr;
+		if (!*end)
+			return 0;
+		text = end + 1;
+	}
+}
+
 static int set_value(struct options *options, unsigned bit, const char *text)
 {
 	switch (bit) {
@@ -144,6 +166,16 @@ static int set_value(struct options *options, unsigned bit, const char *text)
 		return parse_u32(text, 1, KEYSLOT_KDF_MAX_LANES, &options->pbkdf_lanes);
 	case OPTION_RECOVERY_FILE:
 		options->recovery_file = text;
+		return 0;
+	case OPTION_TOKEN:
+		options->token = text;
+		return 0;
+	case OPTION_PCRS:
+		return options_pcrs(text, &options->pcrs);
+	case OPTION_SLOT:
+		return parse_u32(text, 0, KEYSLOT_COUNT - 1, &options->slot);
+	case OPTION_NEW_KEY_FILE:
+		options->new_key_file = text;
 		return 0;
 	case OPTION_MOUNT:
 		options->mount_options = text;

@@ -28,9 +28,14 @@ enum {
 	OPTION_IDLE = 1 << 15,
 	OPTION_JSON = 1 << 16,
 	OPTION_MAX_BYTES = 1 << 17,
+	OPTION_TOKEN = 1 << 18,
+	OPTION_PCRS = 1 << 19,
+	OPTION_SLOT = 1 << 20,
+	OPTION_NEW_KEY_FILE = 1 << 21,
 
 	OPTIONS_KEY = OPTION_KEY_FILE | OPTION_KEYFILE_SIZE | OPTION_KEYFILE_OFFSET,
 	OPTIONS_PBKDF = OPTION_PBKDF_TIME | OPTION_PBKDF_MEMORY | OPTION_PBKDF_LANES,
+	OPTIONS_TPM = OPTION_TOKEN | OPTION_PCRS,
 	OPTIONS_LEASE = OPTION_LEASE | OPTION_IDLE | OPTION_MAX_BYTES,
 };
 
@@ -42,6 +47,10 @@ struct options {
 	uint32_t pbkdf_memory_kib;
 	uint32_t pbkdf_lanes;
 	const char *recovery_file;
+	const char *token; /* as token_choose() takes it, or NULL */
+	uint32_t pcrs;	   /* mask */
+	uint32_t slot;
+	const char *new_key_file; /* or NULL */
 	const char *mount_options;
 	uint64_t lease_s;
 	uint64_t idle_s;
@@ -63,6 +72,9 @@ void options_help(unsigned allowed);
 
 /* "500M/1h", "2G/1d": bytes, with K, M, G or T times 1024, a period; 0 or -EINVAL. */
 int options_rate(const char *text, uint64_t *bytes, uint64_t *seconds);
+
+/* "7+11": PCR numbers as a mask; 0 or -EINVAL. */
+int options_pcrs(const char *text, uint32_t *mask);
 
 /* "90s", "30m", "8h", "2d" or plain seconds; 0 or -EINVAL. */
 int options_seconds(const char *text, uint64_t *seconds);

@@ -182,6 +182,18 @@ int passphrase_read(const struct passphrase_source *source, const char *prompt,
 	return rc;
 }
 
+int passphrase_read_new(const struct passphrase_source *source, const char *prompt,
+			bool batch, struct passphrase *out)
+{
+	int code = passphrase_read(source, prompt, !batch, out);
+
+	if (code || out->len || source->key_file)
+		return code;
+	passphrase_fini(out);
+	return say_error(EXIT_INVALID,
+			 "An empty passphrase protects nothing; choose one.");
+}
+
 void passphrase_fini(struct passphrase *passphrase)
 {
 	secmem_free(passphrase->bytes);

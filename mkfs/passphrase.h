@@ -31,6 +31,13 @@ struct passphrase_source {
 int passphrase_read(const struct passphrase_source *source, const char *prompt,
 		    bool verify, struct passphrase *out);
 
+/*
+ * As passphrase_read() for a passphrase to be: typed twice unless @batch, and not empty
+ * unless it is a key file.
+ */
+int passphrase_read_new(const struct passphrase_source *source, const char *prompt,
+			bool batch, struct passphrase *out);
+
 void passphrase_fini(struct passphrase *passphrase);
 
 /* Whether a person types it, who may be asked again. */

@@ -40,14 +40,11 @@ int volume_open_directory(const char *dir, struct volume *volume)
 	return 0;
 }
 
-int volume_open(const char *dir, struct volume *volume)
+static int load_header(const char *dir, struct volume *volume)
 {
 	char why[320] = "";
-	int rc = volume_open_directory(dir, volume);
+	int rc = header_load(volume->dirfd, &volume->header, why, sizeof(why));
 
-	if (rc)
-		return rc;
-	rc = header_load(volume->dirfd, &volume->header, why, sizeof(why));
 	if (rc == 0)
 		return 0;
 	volume_close(volume);
@@ -62,6 +59,45 @@ int volume_open(const char *dir, struct volume *volume)
 			 "Cannot use the volume %s: %s.", dir, why);
 }
 
+int volume_open(const char *dir, struct volume *volume)
+{
+	int code = volume_open_directory(dir, volume);
+
+	return code ? code : load_header(dir, volume);
+}
+
+int volume_lock(struct volume *volume, bool shared)
+{
+	int lock =
+		shared ? header_lock_shared(volume->dirfd) : header_lock(volume->dirfd);
+
+	if (lock == -EBUSY)
+		return say_error(
+			EXIT_BUSY,
+			"The volume %s is mounted already; close that mount first.",
+			volume->path);
+	if (lock < 0)
+		return say_error(say_code(lock), "Cannot lock the volume %s: %s.",
+				 volume->path, strerror(-lock));
+	volume->lock = lock;
+	return 0;
+}
+
+int volume_open_locked(const char *dir, struct volume *volume)
+{
+	int code = volume_open(dir, volume);
+
+	if (code)
+		return code;
+	code = volume_lock(volume, false);
+	if (code) {
+		volume_close(volume);
+		return code;
+	}
+	header_fini(&volume->header);
+	return load_header(dir, volume);
+}
+
 void volume_close(struct volume *volume)
 {
 	hsm_disconnect(volume->hsm);
@@ -70,6 +106,10 @@ void volume_close(struct volume *volume)
 	if (volume->dirfd >= 0)
 		close(volume->dirfd);
 	volume->dirfd = -1;
+	/* (standard input is 0) */
+	if (volume->lock > 0)
+		close(volume->lock);
+	volume->lock = 0;
 }
 
 int volume_connect(struct volume *volume)
@@ -95,7 +135,8 @@ static bool serves(const struct volume *volume, unsigned nr)
 {
 	const uint8_t *wanted = volume->header.slots[nr].tpm_name;
 
-	if (!volume->header.used[nr] || volume->header.kinds[nr] == HEADER_FOREIGN)
+	if (!volume->header.used[nr] || volume->header.kinds[nr] == HEADER_FOREIGN ||
+	    volume->passed_over >> nr & 1)
 		return false;
 	for (uint32_t i = 0; i < volume->tokens.nr_tokens; i++)
 		if (memcmp(wanted, volume->tokens.tokens[i].tpm_name,
@@ -159,26 +200,41 @@ static int check_token(const struct volume *volume)
 		volume->path, here, wanted);
 }
 
+/* How much a slot's refusal says: one that says more hides the others. */
+static int weight(int rc)
+{
+	static const int by_weight[] = {-ENOENT, -ENXIO, -EKEYREJECTED, -ESTALE,
+					-EBADMSG};
+	int nr = sizeof(by_weight) / sizeof(*by_weight);
+
+	while (--nr >= 0 && by_weight[nr] != rc)
+		;
+	return nr;
+}
+
 /*
- * Tries the slots of @kind in turn. -ENOENT when there is none; else the error that says
- * most: a wrong passphrase hides a damaged slot only if it was wrong for all others.
+ * Tries the slots of @kind in turn. -ENOENT when there is none; else the refusal that
+ * says most, or the error that makes it useless to try others.
  */
 static int try_slots(struct volume *volume, enum header_kind kind, const void *pass,
-		     size_t len, uint32_t *wait_s)
+		     size_t len, uint32_t *detail)
 {
 	int result = -ENOENT;
 
 	for (unsigned nr = 0; nr < KEYSLOT_COUNT; nr++) {
+		uint32_t of_this = 0;
 		int rc;
 
 		if (!serves(volume, nr) || volume->header.kinds[nr] != kind)
 			continue;
 		rc = hsm_unlock(volume->hsm, volume->header.uuid,
-				&volume->header.slots[nr], pass, len, wait_s);
-		if (rc != -EKEYREJECTED && rc != -EBADMSG && rc != -ENXIO)
-			return rc;
-		if (result != -EBADMSG)
+				&volume->header.slots[nr], pass, len, &of_this);
+		if (weight(rc) < 0 || weight(rc) > weight(result)) {
 			result = rc;
+			*detail = of_this;
+		}
+		if (weight(rc) < 0)
+			break;
 	}
 	return result;
 }
@@ -188,7 +244,7 @@ static int try_slots(struct volume *volume, enum header_kind kind, const void *p
  * recovery key goes to recovery slots only, and what does not to the others.
  */
 static int try_passphrase(struct volume *volume, const struct passphrase *pass,
-			  uint32_t *wait_s)
+			  uint32_t *detail)
 {
 	char *text = secmem_alloc(RECOVERY_TEXT_LEN + 1);
 	int rc;
@@ -197,27 +253,44 @@ static int try_passphrase(struct volume *volume, const struct passphrase *pass,
 		return -ENOMEM;
 	rc = recovery_parse(pass->bytes, pass->len, text);
 	if (rc == 1)
-		rc = try_slots(volume, HEADER_RECOVERY, text, RECOVERY_TEXT_LEN, wait_s);
+		rc = try_slots(volume, HEADER_RECOVERY, text, RECOVERY_TEXT_LEN, detail);
 	else if (rc == 0)
-		rc = try_slots(volume, HEADER_PASSPHRASE, pass->bytes, pass->len, wait_s);
+		rc = try_slots(volume, HEADER_PASSPHRASE, pass->bytes, pass->len, detail);
 	secmem_free(text);
 	return rc;
 }
 
 /* A damaged copy of the header does not lock out who knows the passphrase. */
 static int try_copies(struct volume *volume, const struct passphrase *pass,
-		      uint32_t *wait_s)
+		      uint32_t *detail)
 {
-	int rc = try_passphrase(volume, pass, wait_s);
+	int rc = try_passphrase(volume, pass, detail);
 
-	if (rc != -EKEYREJECTED && rc != -EBADMSG && rc != -ENXIO && rc != -ENOENT)
+	if (weight(rc) < 0)
 		return rc;
 	if (header_load_other(volume->dirfd, &volume->header) == 0)
-		rc = try_passphrase(volume, pass, wait_s);
+		rc = try_passphrase(volume, pass, detail);
 	return rc;
 }
 
-static int say_refusal(int rc, uint32_t wait_s)
+static int say_changed(uint32_t pcrs)
+{
+	char list[4 * KEYSLOT_PCRS] = "";
+	size_t len = 0;
+
+	for (int nr = 0; nr < KEYSLOT_PCRS; nr++)
+		if (pcrs >> nr & 1)
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%d",
+						len ? "+" : "", nr);
+	return say_error(
+		EXIT_DENIED,
+		"The TPM has another value in PCR %s than when the key slot was made, as "
+		"after a change of firmware or kernel: use another slot's passphrase or "
+		"the recovery key, then make the slot anew.",
+		list);
+}
+
+static int say_refusal(int rc, uint32_t detail)
 {
 	switch (rc) {
 	case 0:
@@ -234,7 +307,9 @@ static int say_refusal(int rc, uint32_t wait_s)
 			EXIT_DENIED,
 			"Too many wrong passphrases: the TPM takes the next one in "
 			"%u seconds.",
-			wait_s);
+			detail);
+	case -ESTALE:
+		return say_changed(detail);
 	case -EBADMSG:
 		return say_error(
 			EXIT_INVALID,
@@ -251,16 +326,16 @@ static int unlock_once(struct volume *volume, const struct passphrase_source *so
 {
 	struct passphrase pass;
 	char prompt[PATH_MAX + 32];
-	uint32_t wait_s = 0;
+	uint32_t detail = 0;
 	int code;
 
 	snprintf(prompt, sizeof(prompt), "Enter passphrase for %s: ", volume->path);
 	code = passphrase_read(source, prompt, false, &pass);
 	if (code)
 		return code;
-	*rc = try_copies(volume, &pass, &wait_s);
+	*rc = try_copies(volume, &pass, &detail);
 	passphrase_fini(&pass);
-	return say_refusal(*rc, wait_s);
+	return say_refusal(*rc, detail);
 }
 
 int volume_unlock(struct volume *volume, const struct passphrase_source *source)
@@ -289,6 +364,16 @@ int volume_unlock(struct volume *volume, const struct passphrase_source *source)
 		return say_error(rc == -ENOMEM ? EXIT_MEMORY : EXIT_INVALID,
 				 "Cannot use the volume %s: %s.", volume->path, why);
 	return 0;
+}
+
+int volume_store(struct volume *volume)
+{
+	int rc = header_store(volume->dirfd, &volume->header, volume->hsm);
+
+	if (rc == 0)
+		return 0;
+	return say_error(say_code(rc), "Cannot write the volume header to %s: %s.",
+			 volume->path, strerror(-rc));
 }
 
 int volume_ticket(struct volume *volume, int read_only, const struct options *options,

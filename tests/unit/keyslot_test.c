@@ -224,6 +224,31 @@ static void moved_to_another_number(void **state)
 	assert_int_equal(refused(f, &moved, PASS), -EBADMSG);
 }
 
+/* Of PCRs, too, no byte may change: neither which nor, beside what the TPM looks at, how.
+ */
+static void bound_to_pcrs(void **state)
+{
+	struct fixture *f = *state;
+	struct keyslot bad;
+
+	f->slot.pcrs = 1 << 7 | 1 << 11;
+	assert_int_equal(keyslot_wrap(f->token, uuid, PASS, strlen(PASS), vmk, &f->slot),
+			 0);
+	assert_opens(f);
+	assert_int_equal(refused(f, &f->slot, "guess"), -EKEYREJECTED);
+	bad = f->slot;
+	bad.pcr_values[8][0] = 1;
+	assert_int_equal(refused(f, &bad, PASS), -EBADMSG);
+	bad = f->slot;
+	bad.pcrs = 0;
+	assert_int_equal(refused(f, &bad, PASS), -EBADMSG);
+	bad.pcrs = 1 << 24;
+	assert_int_equal(refused(f, &bad, PASS), -EBADMSG);
+	assert_int_equal(keyslot_wrap(f->token, uuid, PASS, strlen(PASS), vmk, &bad),
+			 -EINVAL);
+	assert_opens(f);
+}
+
 static void locked_out(void **state)
 {
 	struct fixture *f = *state;
@@ -247,7 +272,7 @@ int main(void)
 		TEST(slots_share_nothing), TEST(another_tpm),
 		TEST(another_volume),	   TEST(flipped_bytes),
 		TEST(costs_out_of_bounds), TEST(moved_to_another_number),
-		TEST(locked_out),
+		TEST(locked_out),	   TEST(bound_to_pcrs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
