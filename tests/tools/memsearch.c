@@ -15,9 +15,22 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_PATTERNS = 4096, PATTERN_MAX = 256, CHUNK = 1 << 20 };
+enum {
+	MAX_PATTERNS = 4096,
+	PATTERN_MAX = 256,
+	CHUNK = 1 << 20,
+	BEGIN_BYTES = sizeof(uint64_t),
+	BUCKET_BITS = 16,
+};
 
+/*
+ * Patterns are found by a hash of how they begin, so that a byte of memory costs the same
+ * whatever the keys are: memmem() took minutes when one of them hashed like zeros.
+ */
 struct pattern {
+	struct pattern *next; /* in its bucket */
+	uint64_t begin;	      /* the first bytes */
+	uint64_t found_at;    /* start of the last mapping it was found in */
 	uint8_t bytes[PATTERN_MAX];
 	size_t len;
 	char label[64];
@@ -31,19 +44,34 @@ struct mapping {
 
 static struct pattern patterns[MAX_PATTERNS];
 static size_t nr_patterns;
+static struct pattern *buckets[1 << BUCKET_BITS];
+
+static struct pattern **bucket_of(uint64_t begin)
+{
+	return &buckets[begin * UINT64_C(0x9e3779b97f4a7c15) >> (64 - BUCKET_BITS)];
+}
 
 static void add_pattern(const uint8_t *bytes, size_t len, const char *label,
 			const char *form)
 {
 	struct pattern *p = &patterns[nr_patterns];
+	struct pattern **bucket;
+	uint64_t begin = 0;
 
-	if (nr_patterns == MAX_PATTERNS || len < 8 || len > PATTERN_MAX) {
+	if (len >= BEGIN_BYTES)
+		memcpy(&begin, bytes, BEGIN_BYTES);
+	/* zeros are everywhere */
+	if (nr_patterns == MAX_PATTERNS || len > PATTERN_MAX || !begin) {
 		fprintf(stderr, "memsearch: cannot search for %s\n", label);
 		exit(2);
 	}
 	memcpy(p->bytes, bytes, len);
 	p->len = len;
+	p->begin = begin;
 	snprintf(p->label, sizeof(p->label), "%.40s%s", label, form);
+	bucket = bucket_of(begin);
+	p->next = *bucket;
+	*bucket = p;
 	nr_patterns++;
 }
 
@@ -75,15 +103,32 @@ static void load_patterns(const char *path)
 	fclose(file);
 }
 
+/* Whether @p is at @at, of which @len bytes are there; tells once for each mapping. */
+static bool matches(struct pattern *p, const uint8_t *at, size_t len,
+		    const struct mapping *map)
+{
+	if (p->len > len || memcmp(at, p->bytes, p->len) != 0)
+		return false;
+	if (p->found_at != map->start)
+		printf("found %s in %s %s\n", p->label, map->perms, map->name);
+	p->found_at = map->start;
+	return true;
+}
+
 static bool search(const uint8_t *buf, size_t len, const struct mapping *map)
 {
 	bool found = false;
 
-	for (size_t i = 0; i < nr_patterns; i++) {
-		if (!memmem(buf, len, patterns[i].bytes, patterns[i].len))
+	for (size_t i = 0; i + BEGIN_BYTES <= len; i++) {
+		uint64_t begin;
+
+		memcpy(&begin, buf + i, BEGIN_BYTES);
+		if (!begin)
 			continue;
-		printf("found %s in %s %s\n", patterns[i].label, map->perms, map->name);
-		found = true;
+		for (struct pattern *p = *bucket_of(begin); p; p = p->next) {
+			if (p->begin == begin)
+				found |= matches(p, buf + i, len - i, map);
+		}
 	}
 	return found;
 }
