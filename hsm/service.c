@@ -22,6 +22,7 @@ enum {
 	SEALS_NEEDED = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
 	IDLE_WAIT_MS = 10000, /* nothing depends on waking without work */
 	EARLY_WAKE_BYTES = 65536,
+	DEEP_BATCH = 4, /* its client has much to do before it submits again */
 };
 
 static uint32_t right_needed(uint8_t op)
@@ -147,6 +148,7 @@ static int serve_batch(struct service *service, uint32_t tail)
 
 	if (tail - service->sq_head > RING_ENTRIES)
 		return -EPROTO;
+	service->spin.brief = tail - service->sq_head >= DEEP_BATCH;
 	pthread_rwlock_rdlock(&service->session->lock);
 	while (service->sq_head != tail && !ret) {
 		struct ring_sqe sqe =
@@ -177,9 +179,10 @@ static void *service_thread(void *arg)
 			ring_wait(&service->spin, &shared->sq_tail, &shared->hsm_sleeps,
 				  service->sq_head, IDLE_WAIT_MS);
 
-		if (tail != service->sq_head && serve_batch(service, tail)) {
-			/* a broken client: its connection ends, and with it this service
-			 */
+		if (tail == service->sq_head)
+			continue;
+		if (serve_batch(service, tail)) {
+			/* a broken client: its connection ends, and this service */
 			shutdown(service->notify_fd, SHUT_RDWR);
 			break;
 		}

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,9 +9,10 @@
 #include "hsm/api/ring.h"
 
 enum {
-	LOOKS_PER_YIELD = 16,
+	LOOKS_PER_YIELD = 8,
 	SPIN_MIN_NS = 2000,
 	SPIN_MAX_NS = 150000, /* a sleep and wake across cores costs 30-60 us */
+	SPIN_BRIEF_NS = 20000,
 };
 
 static uint64_t now_ns(void)
@@ -71,6 +71,12 @@ static void spin_learn(struct ring_spin *spin, uint64_t waited_ns)
 		spin->budget_ns = SPIN_MIN_NS;
 }
 
+static uint32_t look_ns(const struct ring_spin *spin)
+{
+	return spin->brief && spin->budget_ns > SPIN_BRIEF_NS ? SPIN_BRIEF_NS
+							      : spin->budget_ns;
+}
+
 uint32_t ring_wait(struct ring_spin *spin, uint32_t *word, uint32_t *sleeps,
 		   uint32_t seen, unsigned timeout_ms)
 {
@@ -79,7 +85,7 @@ uint32_t ring_wait(struct ring_spin *spin, uint32_t *word, uint32_t *sleeps,
 	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen)
 		return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 	start = now_ns();
-	if (spin_until_changed(word, seen, start + spin->budget_ns)) {
+	if (spin_until_changed(word, seen, start + look_ns(spin))) {
 		/* keep looking for a while longer than this one took */
 		if (spin->budget_ns < SPIN_MAX_NS)
 			spin->budget_ns += spin->budget_ns / 8;

@@ -20,6 +20,7 @@
 #ifndef HSM_API_RING_H
 #define HSM_API_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -158,6 +159,7 @@ static inline size_t ring_string_size(uint32_t len)
  */
 struct ring_spin {
 	uint32_t budget_ns;
+	bool brief; /* the peer needs the core: look only for a moment */
 };
 
 /*
