@@ -282,6 +282,7 @@ static const int calls[] = {
 	CALL(set_tid_address),
 	CALL(sched_yield),
 	CALL(sched_getaffinity),
+	CALL(getcpu),
 	CALL(exit),
 	CALL(exit_group),
 	CALL(rt_sigprocmask),
@@ -365,6 +366,7 @@ static int allow_with_arguments(scmp_filter_ctx filter, enum transport transport
 	ret |= allow_if(filter, CALL(mmap), 2, PROT_EXEC, 0);
 	ret |= allow_if(filter, CALL(mprotect), 2, PROT_EXEC, 0);
 	ret |= allow_if(filter, CALL(prctl), 0, all, PR_SET_NAME);
+	ret |= allow_if(filter, CALL(sched_setaffinity), 0, all, 0); /* the caller's */
 	ret |= allow_if(filter, CALL(tgkill), 0, all, (uint64_t)getpid());
 	ret |= allow_if(filter, CALL(ioctl), 1, all, TCGETS);
 	ret |= allow_if(filter, CALL(prlimit64), 2, UINT64_MAX, 0); /* asks only */

@@ -168,6 +168,15 @@ static int serve_batch(struct service *service, uint32_t tail)
 	return ret;
 }
 
+/* Between two batches. Who waits for a lone operation needs the core it waits on. */
+static void keep_apart(struct service *service)
+{
+	uint32_t core = __atomic_load_n(&service->shared->client_core, __ATOMIC_RELAXED);
+
+	if (!service->spin.brief)
+		apart_keep(&service->apart, core - 1);
+}
+
 static void *service_thread(void *arg)
 {
 	struct service *service = arg;
@@ -186,6 +195,7 @@ static void *service_thread(void *arg)
 			shutdown(service->notify_fd, SHUT_RDWR);
 			break;
 		}
+		keep_apart(service);
 	}
 	return NULL;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "hsm/api/ring.h"
+#include "hsm/apart.h"
 #include "hsm/arena.h"
 #include "hsm/handle.h"
 #include "hsm/pages.h"
@@ -30,6 +31,7 @@ struct service {
 	struct handle_chain handles;
 	struct pages_context pages;
 	struct ring_spin spin;
+	struct apart apart;
 	atomic_bool stop;
 	pthread_t thread;
 };

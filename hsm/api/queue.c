@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -68,6 +69,7 @@ int queue_attach(struct queue *queue, struct hsm_client *hsm)
 
 	memset(queue->shared, 0, sizeof(*queue->shared));
 	queue->sq_tail = queue->sq_published = queue->cq_head = queue->in_flight = 0;
+	queue->core = 0;
 	ret = hsm_queue(hsm, queue->memfd, queue->arena_len, &reply);
 	if (ret)
 		return ret;
@@ -98,11 +100,26 @@ void queue_flush(struct queue *queue)
 	ring_publish(&queue->shared->sq_tail, queue->sq_tail, &queue->shared->hsm_sleeps);
 }
 
+/* The HSM's thread keeps off the core that the answer is waited for on. */
+static void tell_core(struct queue *queue)
+{
+	uint32_t core = (uint32_t)sched_getcpu() + 1;
+
+	if (core == queue->core)
+		return;
+	queue->core = core;
+	__atomic_store_n(&queue->shared->client_core, core, __ATOMIC_RELAXED);
+}
+
 bool queue_reap(struct queue *queue, struct ring_cqe *cqe)
 {
-	if (!queue->in_flight ||
-	    __atomic_load_n(&queue->shared->cq_tail, __ATOMIC_ACQUIRE) == queue->cq_head)
+	if (!queue->in_flight)
 		return false;
+	if (__atomic_load_n(&queue->shared->cq_tail, __ATOMIC_ACQUIRE) ==
+	    queue->cq_head) {
+		tell_core(queue);
+		return false;
+	}
 	*cqe = queue->shared->cq[queue->cq_head % RING_ENTRIES];
 	queue->cq_head++;
 	queue->in_flight--;

@@ -25,6 +25,7 @@ struct queue {
 	uint32_t sq_published;
 	uint32_t cq_head;
 	uint32_t in_flight; /* submitted, not reaped */
+	uint32_t core;	    /* as told to the HSM */
 	uint32_t id;	    /* the HSM's number for RENEW */
 	uint64_t generation;
 	uint8_t handle[WIRE_HANDLE_BYTES];

@@ -137,6 +137,7 @@ struct ring_string {
 struct ring_shared {
 	_Alignas(64) uint32_t sq_tail; /* client: next descriptor to write */
 	uint32_t client_sleeps;	       /* client: wake me on cq_tail */
+	uint32_t client_core;	       /* client: where it last looked, from 1; a hint */
 	_Alignas(64) uint32_t cq_tail; /* HSM: next completion to write */
 	uint32_t hsm_sleeps;	       /* HSM: wake me on sq_tail */
 	_Alignas(64) struct ring_sqe sq[RING_ENTRIES];
