@@ -18,9 +18,14 @@
 #include "hsm/session.h"
 #include "hsm/strings.h"
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 enum {
 	SEALS_NEEDED = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
-	IDLE_WAIT_MS = 10000, /* nothing depends on waking without work */
+	REST_AFTER_MS = 1000, /* without work, a queue's memory is let go */
+	RESTING_MS = 10000,   /* nothing depends on waking then */
 	EARLY_WAKE_BYTES = 65536,
 	DEEP_BATCH = 4, /* its client has much to do before it submits again */
 };
@@ -177,19 +182,35 @@ static void keep_apart(struct service *service)
 		apart_keep(&service->apart, core - 1);
 }
 
+/*
+ * Takes the arena's pages out of our page tables; they are the client's, and come back
+ * when it has work. Locked memory lets go of them only since Linux 5.18.
+ */
+static void let_arena_go(const struct arena *arena)
+{
+	if (madvise(arena->base, arena->len, MADV_DONTNEED_LOCKED))
+		madvise(arena->base, arena->len, MADV_DONTNEED);
+}
+
 static void *service_thread(void *arg)
 {
 	struct service *service = arg;
 	struct ring_shared *shared = service->shared;
+	bool resting = false;
 
 	prctl(PR_SET_NAME, "hsmd-queue");
 	while (!atomic_load_explicit(&service->stop, memory_order_relaxed)) {
 		uint32_t tail =
 			ring_wait(&service->spin, &shared->sq_tail, &shared->hsm_sleeps,
-				  service->sq_head, IDLE_WAIT_MS);
+				  service->sq_head, resting ? RESTING_MS : REST_AFTER_MS);
 
-		if (tail == service->sq_head)
+		if (tail == service->sq_head) {
+			if (!resting)
+				let_arena_go(&service->arena);
+			resting = true;
 			continue;
+		}
+		resting = false;
 		if (serve_batch(service, tail)) {
 			/* a broken client: its connection ends, and this service */
 			shutdown(service->notify_fd, SHUT_RDWR);
