@@ -102,6 +102,7 @@ SRC_UNIT   := $(wildcard tests/unit/*_test.c)
 SRC_TOOLS  := $(wildcard tests/tools/*.c)
 SRC_BENCH  := $(wildcard bench/*_bench.c)
 
+comma := ,
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 OBJ_ALL := $(call obj,$(SRC_API) $(SRC_HSM) $(SRC_VOLUME) $(SRC_FS) $(SRC_MKFS) $(SRC_UNIT) \
 	   $(SRC_TOOLS) $(SRC_BENCH) bench/passthrough.c bench/null_engine.c bench/null_hsmd.c \
@@ -163,6 +164,11 @@ UNIT_SRC_hostile_names_test := $(SRC_NAMESPACE)
 UNIT_SRC_readdir_test := $(SRC_NAMESPACE)
 UNIT_SRC_rename_test := $(SRC_NAMESPACE)
 
+# The backing store's system calls, for tests that have them fail or record them.
+WRAP_STORE := pread64 pwrite64 ftruncate64 fallocate64 fdatasync fsync
+UNIT_WRAP_fault_test := $(WRAP_STORE)
+UNIT_WRAP_crash_test := $(WRAP_STORE)
+
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(SRC_UNIT))
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(SRC_TOOLS))
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(SRC_BENCH))
@@ -173,7 +179,8 @@ unit_inputs = $(or $(call obj,$(UNIT_SRC_$(1))),$(LIBS_UPPER)) $(LIB)/libvolume.
 .SECONDEXPANSION:
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(call unit_inputs,$$*)
 	$(say) LD $@
-	$(call link,$(LIBS_HSM) $(LIBS_FS) $(call pc,--libs,cmocka))
+	$(call link,$(LIBS_HSM) $(LIBS_FS) $(call pc,--libs,cmocka) \
+		$(addprefix -Wl$(comma)--wrap=,$(UNIT_WRAP_$*)))
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(LIB)/libvolume.a $(LIB)/libapi.a
 	$(say) LD $@
 	$(call link,$(LIBS_MKFS))

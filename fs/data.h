@@ -15,6 +15,7 @@
 
 #include "fs/engine.h"
 #include "fs/range.h"
+#include "fs/size.h"
 
 struct inode;
 struct worker;
@@ -29,7 +30,8 @@ struct data_request {
 	uint64_t first, last; /* pages */
 	uint64_t old_size;    /* writes: plain size before */
 	uint64_t new_size;
-	bool touched; /* writes: the file on disk is not what it was before */
+	uint8_t *inner; /* writes that leave a gap: what becomes of the old last page */
+	struct size_pages upto; /* the same for size_grow() */
 	/*
 	 * Reads: @data (in the slot, valid during the call) has @ret bytes, fewer than
 	 * asked only at the end of the file. Writes: @ret is the size. Negative: -errno.

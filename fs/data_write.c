@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/data.h"
@@ -10,6 +11,7 @@
 
 static void finish(struct worker *w, struct data_request *request, int ret)
 {
+	free(request->inner);
 	range_release(&request->inode->file.pages, &request->range);
 	request->done(w, request, ret, NULL);
 }
@@ -77,56 +79,37 @@ static void lock_pages(struct worker *w, struct data_request *request)
 	}
 }
 
-/* A failed write must not leave a file without a FINAL page. */
-static void restore_end(struct worker *w, struct data_request *request)
-{
-	struct engine_slot *current = w->slot;
-
-	w->slot = request->slot;
-	pages_restore_end(w, &request->inode->file, request->old_size);
-	w->slot = current;
-}
-
-/* Where the page that was the last one ends after the write, on disk. */
-static uint64_t end_of_old_page(const struct data_request *request)
-{
-	uint64_t last = layout_pages(request->old_size) - 1;
-
-	return last * PAGE_BYTES + page_overhead(last) +
-	       layout_content(last, request->new_size);
-}
-
-/* Does the write make the page that was the last one longer? */
-static bool grows_in_place(const struct data_request *request)
+/* Writes the @len bytes of sealed pages to a file that ends before they do. */
+static int write_growing(struct worker *w, struct data_request *request, uint32_t len)
 {
 	uint64_t pages = layout_pages(request->old_size);
+	struct size_pages behind = {request->slot->sealed, len, request->first};
 
-	return pages && request->first <= pages - 1 && pages - 1 <= request->last &&
-	       end_of_old_page(request) > layout_backing_size(request->old_size);
+	if (request->first < pages) {
+		uint64_t have = (pages - request->first) * PAGE_BYTES;
+
+		request->upto = behind;
+		if (have < len)
+			request->upto.len = (uint32_t)have;
+		behind.sealed += request->upto.len;
+		behind.len -= request->upto.len;
+		behind.first = pages;
+	}
+	return size_grow(w, &request->inode->file, &behind, &request->upto);
 }
 
 static void written(struct worker *w, struct engine_op *op)
 {
 	struct data_request *request = (struct data_request *)op;
-	struct file *file = &request->inode->file;
-	uint64_t start = request->first * PAGE_BYTES;
 	int ret = op->cqe.status;
 
-	if (!ret && grows_in_place(request))
-		ret = pages_order_growth(file, end_of_old_page(request));
-	if (!ret) {
-		request->touched = true;
-		ret = pages_write_backing(file->fd, request->slot->sealed, op->cqe.len,
-					  start);
-	} else if (ret == -EBADMSG) {
+	if (ret == -EBADMSG)
 		ret = -EIO;
-	}
 	if (!ret && request->new_size > request->old_size)
-		__atomic_store_n(&file->backing_size,
-				 layout_backing_size(request->new_size),
-				 __ATOMIC_RELAXED);
-	if (ret && request->touched && request->new_size > request->old_size)
-		restore_end(w, request);
+		ret = write_growing(w, request, op->cqe.len);
+	else if (!ret)
+		ret = pages_write_backing(request->inode->file.fd, request->slot->sealed,
+					  op->cqe.len, request->first * PAGE_BYTES);
 	finish(w, request, ret ? ret : (int)request->size);
 }
 
@@ -206,24 +189,31 @@ static int prepare(struct worker *w, struct data_request *request)
 	return 0;
 }
 
-/* Id, and whatever must be on disk between the old end and the first page. */
+/* Seals what the old last page becomes when the write leaves a gap behind it. */
+static int prepare_gap(struct worker *w, struct data_request *request)
+{
+	request->inner = malloc(PAGE_BYTES);
+	if (!request->inner)
+		return -ENOMEM;
+	return size_seal_inner(w, &request->inode->file, request->first, request->inner,
+			       &request->upto);
+}
+
+/* Id, and the end as far as the write concerns it. 0 or -errno. */
 static int prepare_file(struct worker *w, struct data_request *request)
 {
 	struct file *file = &request->inode->file;
-	int ret = 0;
+	uint64_t pages = layout_pages(request->old_size);
+	int ret;
 
-	request->touched = false;
 	if (!file->has_id)
-		ret = request->old_size ? -EIO : pages_new_id(file);
+		ret = file->backing_size ? -EIO : pages_new_id(file);
 	else
 		ret = pages_prove_id(w, file);
-	if (ret || request->first <= layout_pages(request->old_size))
-		return ret;
-	request->touched = true;
-	request->op.interrupted = NULL;
-	ret = pages_extend_to(w, file, request->first);
-	if (ret)
-		restore_end(w, request);
+	if (!ret && request->last + 1 >= pages)
+		ret = pages_end_right(w, file);
+	if (!ret && request->first > pages)
+		ret = prepare_gap(w, request);
 	return ret;
 }
 
@@ -239,6 +229,8 @@ void data_write(struct worker *w, struct data_request *request)
 		request->done(w, request, -EFBIG, NULL);
 		return;
 	}
+	request->inner = NULL;
+	request->upto = (struct size_pages){0};
 	lock_pages(w, request);
 	ret = prepare_file(w, request);
 	if (!ret)

@@ -10,6 +10,8 @@
 #include "fs/inode.h"
 #include "fs/ns.h"
 #include "fs/pages.h"
+#include "fs/size.h"
+#include "fs/volume/layout.h"
 #include "fs/worker.h"
 
 void file_init(struct file *file)
@@ -18,7 +20,8 @@ void file_init(struct file *file)
 	file->writable = false;
 	file->nr_open = 0;
 	file->has_id = file->proven = file->sparse = file->redate = false;
-	file->end_durable = true;
+	file->end_right = file->cut_due = false;
+	file->durable_pages = UINT64_MAX;
 	file->backing_size = 0;
 	range_lock_init(&file->pages);
 }
@@ -71,16 +74,6 @@ static int open_backing(struct fs *fs, struct inode *inode, bool writable)
 	return fd;
 }
 
-static int learn(struct worker *w, struct file *file)
-{
-	struct stat st;
-
-	if (fstat(file->fd, &st))
-		return -errno;
-	file->backing_size = (uint64_t)st.st_size;
-	return pages_load_id(w, file);
-}
-
 static bool is_open_for(const struct file *file, bool writable)
 {
 	return file->fd >= 0 && (file->writable || !writable);
@@ -94,7 +87,7 @@ static int install(struct worker *w, struct file *file, int fd, bool writable)
 	if (file->fd < 0) {
 		file->fd = fd;
 		file->writable = writable;
-		ret = learn(w, file);
+		ret = pages_learn(w, file);
 		if (!ret)
 			return 0;
 		file->fd = -1;
@@ -211,7 +204,7 @@ static int truncate_open(struct worker *w, struct inode *inode, uint64_t size)
 	int ret;
 
 	pages_lock(w, &inode->file, &range);
-	ret = pages_set_size(w, &inode->file, size);
+	ret = size_set(w, &inode->file, size);
 	range_release(&inode->file.pages, &range);
 	return ret;
 }
@@ -228,6 +221,19 @@ int file_truncate(struct worker *w, struct inode *inode, uint64_t size)
 	return ret ? ret : closed;
 }
 
+/*
+ * What is there from now on counts as acknowledged: a page that is written longer while
+ * fsync runs must be ordered as after it. One that is being written so has to be done.
+ */
+static void mark_durable(struct worker *w, struct file *file)
+{
+	struct range end = {.first = RANGE_END, .last = RANGE_END};
+
+	pages_lock(w, file, &end);
+	file->durable_pages = layout_pages(file_size(file));
+	range_release(&file->pages, &end);
+}
+
 int file_fsync(struct worker *w, struct inode *inode, bool datasync)
 {
 	int fd = inode->file.fd;
@@ -237,11 +243,8 @@ int file_fsync(struct worker *w, struct inode *inode, bool datasync)
 	ret = redate(w, inode);
 	if (ret)
 		return ret;
-	/* before, for a write meanwhile; after, should that one have been ordered already
-	 */
-	__atomic_store_n(&inode->file.end_durable, true, __ATOMIC_SEQ_CST);
+	mark_durable(w, &inode->file);
 	if (datasync ? fdatasync(fd) : fsync(fd))
 		return -errno;
-	__atomic_store_n(&inode->file.end_durable, true, __ATOMIC_SEQ_CST);
 	return ns_sync_new(w, inode);
 }

@@ -30,11 +30,12 @@ struct file {
 	bool sparse;   /* FILE_SPARSE, as authenticated by opening page 0 */
 	unsigned nr_open; /* handles that hold fd */
 	uint8_t id[PAGE_ID_BYTES];
-	/*
-	 * What the last page holds may have been made durable (fsync, an earlier mount),
-	 * and has not been written longer since.
+	bool end_right; /* the last page has verified as the last */
+	bool cut_due;	/* an end could not be given back: more is there than there should
+			 */
+	/* Pages before this one may hold what was made durable (fsync, an earlier mount).
 	 */
-	bool end_durable;
+	uint64_t durable_pages;
 	uint64_t backing_size; /* valid while open: nobody else changes the file */
 	struct range_lock pages;
 };

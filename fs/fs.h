@@ -17,6 +17,7 @@ struct fs {
 	bool read_only;
 	bool shared;	/* -o sharedstorage: others change the volume meanwhile */
 	bool unsettled; /* not closed cleanly, and not settled since: ends are in doubt */
+	bool unrestored; /* a file could not be given back its end; atomic */
 	bool give_away; /* we are root: new inodes belong to their maker */
 	pthread_rwlock_t tree; /* see fs/inode.h */
 	struct inode_table *inodes;

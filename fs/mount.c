@@ -365,6 +365,7 @@ static int make_tables(struct mount *mount)
 /* A suspended volume cannot be marked: it stays "mounted" and is settled next time. */
 static int mark_closed(struct mount *mount)
 {
+	bool unsettled = mount->fs.unsettled || mount->fs.unrestored;
 	int ret;
 
 	if (!mount->claimed)
@@ -372,8 +373,7 @@ static int mark_closed(struct mount *mount)
 	/* "clean" must not become durable before what it speaks of */
 	ret = syncfs(mount->header_fd) ? -errno : 0;
 	if (!ret)
-		ret = store_state(mount,
-				  mount->fs.unsettled ? HEADER_UNSETTLED : HEADER_CLEAN);
+		ret = store_state(mount, unsettled ? HEADER_UNSETTLED : HEADER_CLEAN);
 	if (ret)
 		log_warn("the volume could not be marked as closed (%s); it will be "
 			 "checked "

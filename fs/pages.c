@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/file.h"
@@ -14,28 +13,36 @@
 #include "fs/volume/layout.h"
 #include "fs/worker.h"
 
-enum { SETTLE_PAGES = 65536 };
-
-static void set_backing_size(struct file *file, uint64_t size)
-{
-	__atomic_store_n(&file->backing_size, size, __ATOMIC_RELAXED);
-}
-
-/* What of @file another machine may have changed. */
-static int look_again(struct worker *w, struct file *file)
+/* Is page 0 the one that id and flags were taken from? */
+static bool is_same_file(const struct file *file)
 {
 	struct page_header header;
+
+	return file->has_id && file->backing_size > PAGE_SEAL_BYTES + sizeof(header) &&
+	       !pages_read_backing(file->fd, &header, sizeof(header), PAGE_SEAL_BYTES) &&
+	       !memcmp(file->id, header.file_id, PAGE_ID_BYTES) &&
+	       file->sparse == !!(header.flags & FILE_SPARSE);
+}
+
+int pages_learn(struct worker *w, struct file *file)
+{
+	uint64_t known = file->backing_size;
 	struct stat st;
 
+	/* then what is on disk is not what the file is */
+	if (file->cut_due)
+		return 0;
 	if (fstat(file->fd, &st))
 		return -errno;
-	set_backing_size(file, (uint64_t)st.st_size);
-	if (file->has_id && file->backing_size > PAGE_SEAL_BYTES + sizeof(header) &&
-	    !pages_read_backing(file->fd, &header, sizeof(header), PAGE_SEAL_BYTES) &&
-	    !memcmp(file->id, header.file_id, PAGE_ID_BYTES) &&
-	    file->sparse == !!(header.flags & FILE_SPARSE))
-		return 0;
-	file->has_id = false;
+	pages_set_backing_size(file, (uint64_t)st.st_size);
+	if (!is_same_file(file))
+		file->has_id = file->proven = false;
+	if (!file->has_id || file->backing_size != known) {
+		file->end_right = false;
+		file->durable_pages = UINT64_MAX;
+	}
+	if (file->durable_pages > layout_pages(file_size(file)))
+		file->durable_pages = layout_pages(file_size(file));
 	return pages_load_id(w, file);
 }
 
@@ -58,7 +65,7 @@ static void lock_shared(struct worker *w, struct file *file, struct range *range
 		;
 	range_set_outer(&file->pages, file->fd);
 	/* whoever finds no id in a file that is not empty reports the damage */
-	look_again(w, file);
+	pages_learn(w, file);
 }
 
 void pages_lock(struct worker *w, struct file *file, struct range *range)
@@ -113,19 +120,12 @@ uint64_t file_size(const struct file *file)
 	return layout_plain_size(__atomic_load_n(&file->backing_size, __ATOMIC_RELAXED));
 }
 
-int pages_order_growth(struct file *file, uint64_t end)
+void pages_set_backing_size(struct file *file, uint64_t size)
 {
-	/* taken back first: an fsync that ends meanwhile sets it again */
-	if (!__atomic_exchange_n(&file->end_durable, false, __ATOMIC_SEQ_CST))
-		return 0;
-	if (!ftruncate(file->fd, (off_t)end) && !fdatasync(file->fd))
-		return 0;
-	__atomic_store_n(&file->end_durable, true, __ATOMIC_SEQ_CST);
-	return -errno;
+	__atomic_store_n(&file->backing_size, size, __ATOMIC_RELAXED);
 }
 
-/* Bytes of page @index that are on disk; 0 when the file does not reach it. */
-static uint32_t bytes_on_disk(const struct file *file, uint64_t index)
+uint32_t pages_on_disk(const struct file *file, uint64_t index)
 {
 	uint64_t start = index * PAGE_BYTES;
 
@@ -136,39 +136,46 @@ static uint32_t bytes_on_disk(const struct file *file, uint64_t index)
 		       : PAGE_BYTES;
 }
 
-/* Opens one page of @len bytes that is in slot->old; its content goes to slot->sealed. */
-static int open_page(struct worker *w, const struct file *file, uint64_t index,
-		     uint32_t len, struct engine_op *op)
+int pages_open_old(struct worker *w, const struct file *file, uint64_t index,
+		   uint32_t len, uint32_t *flags)
 {
+	struct engine_op op = {.sqe = {.op = RING_OPEN,
+				       .count = 1,
+				       .flags = file->sparse ? RING_OPEN_HOLES : 0,
+				       .first_page = index,
+				       .src = engine_offset(&w->engine, w->slot->old),
+				       .src_len = len,
+				       .dst = engine_offset(&w->engine, w->slot->sealed),
+				       .dst_len = PAGE_BYTES}};
 	int ret;
 
-	*op = (struct engine_op){
-		.sqe = {.op = RING_OPEN,
-			.count = 1,
-			.flags = file->sparse ? RING_OPEN_HOLES : 0,
-			.first_page = index,
-			.src = engine_offset(&w->engine, w->slot->old),
-			.src_len = len,
-			.dst = engine_offset(&w->engine, w->slot->sealed),
-			.dst_len = PAGE_BYTES}};
-	memcpy(op->sqe.file_id, file->id, PAGE_ID_BYTES);
-	ret = engine_call(w, op);
+	memcpy(op.sqe.file_id, file->id, PAGE_ID_BYTES);
+	ret = engine_call(w, &op);
+	explicit_bzero(w->slot->sealed, PAGE_BYTES);
+	*flags = op.cqe.flags;
+	if (op.cqe.header_flags & FILE_SPARSE)
+		*flags |= PAGES_SAW_SPARSE;
 	return ret == -EBADMSG ? -EIO : ret;
+}
+
+/* Reads page @index to slot->old and opens it. */
+static int check_page(struct worker *w, const struct file *file, uint64_t index,
+		      uint32_t *flags)
+{
+	uint32_t len = pages_on_disk(file, index);
+	int ret = pages_read_backing(file->fd, w->slot->old, len, index * PAGE_BYTES);
+
+	return ret ? ret : pages_open_old(w, file, index, len, flags);
 }
 
 /* The flags of page 0 count only once it has been opened. */
 static int authenticate_flags(struct worker *w, struct file *file)
 {
-	uint32_t len = bytes_on_disk(file, 0);
-	struct engine_op op;
-	int ret;
+	uint32_t flags;
+	int ret = check_page(w, file, 0, &flags);
 
-	ret = pages_read_backing(file->fd, w->slot->old, len, 0);
 	if (!ret)
-		ret = open_page(w, file, 0, len, &op);
-	explicit_bzero(w->slot->sealed, PAGE_BYTES);
-	if (!ret)
-		file->sparse = op.cqe.header_flags & FILE_SPARSE;
+		file->sparse = flags & PAGES_SAW_SPARSE;
 	return ret;
 }
 
@@ -180,6 +187,11 @@ int pages_load_id(struct worker *w, struct file *file)
 	} head;
 	int ret;
 
+	/* the HSM has no numbers for pages that far out */
+	if (file_size(file) > (uint64_t)LAYOUT_MAX_SIZE) {
+		file->has_id = false;
+		return -EFBIG;
+	}
 	if (file->has_id || !file->backing_size)
 		return 0;
 	if (file->backing_size <= sizeof(head))
@@ -198,33 +210,38 @@ int pages_load_id(struct worker *w, struct file *file)
 	return ret;
 }
 
-/* Does page @index verify under the file's id? */
-static int check_page(struct worker *w, struct file *file, uint64_t index)
-{
-	uint32_t len = bytes_on_disk(file, index);
-	struct engine_op op;
-	int ret;
-
-	ret = pages_read_backing(file->fd, w->slot->old, len, index * PAGE_BYTES);
-	if (!ret)
-		ret = open_page(w, file, index, len, &op);
-	explicit_bzero(w->slot->sealed, PAGE_BYTES);
-	if (!ret && (op.cqe.flags & RING_SAW_HOLE))
-		ret = -EIO;
-	return ret;
-}
-
 int pages_prove_id(struct worker *w, struct file *file)
 {
 	uint64_t pages = layout_pages(file_size(file));
 	uint64_t candidates[] = {1, pages - 1, 2, pages - 2};
+	uint32_t flags;
 	int ret = -EIO;
 
 	if (file->proven || pages < 4)
 		return 0;
-	for (int i = 0; i < 4 && ret == -EIO; i++)
-		ret = check_page(w, file, candidates[i]);
+	for (int i = 0; i < 4 && ret == -EIO; i++) {
+		ret = check_page(w, file, candidates[i], &flags);
+		if (!ret && (flags & RING_SAW_HOLE))
+			ret = -EIO;
+	}
 	file->proven = !ret;
+	return ret;
+}
+
+int pages_end_right(struct worker *w, struct file *file)
+{
+	uint64_t size = file_size(file);
+	uint32_t flags;
+	int ret;
+
+	if (file->end_right || w->fs->unsettled || !file->backing_size)
+		return 0;
+	if (layout_backing_size(size) != file->backing_size)
+		return -EIO;
+	ret = check_page(w, file, layout_page(size - 1), &flags);
+	if (!ret && !(flags & RING_SAW_FINAL_LAST))
+		ret = -EIO;
+	file->end_right = !ret;
 	return ret;
 }
 
@@ -234,24 +251,12 @@ int pages_new_id(struct file *file)
 		return -EIO;
 	file->has_id = file->proven = true;
 	file->sparse = false;
-	/* nothing of the new content is on disk yet, let alone acknowledged */
-	__atomic_store_n(&file->end_durable, false, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
-/*
- * Once the first of several steps is on disk, being interrupted would leave a file whose
- * last page is not FINAL.
- */
-static void must_finish(struct worker *w)
-{
-	w->interrupted = NULL;
-}
-
-int pages_reseal(struct worker *w, struct file *file, uint64_t index, uint32_t len,
+int pages_reseal(struct worker *w, const struct file *file, uint64_t index, uint32_t len,
 		 bool final)
 {
-	uint32_t old_len = bytes_on_disk(file, index);
 	struct engine_op op = {
 		.sqe = {.op = RING_SEAL,
 			.count = 1,
@@ -262,244 +267,57 @@ int pages_reseal(struct worker *w, struct file *file, uint64_t index, uint32_t l
 			.dst = engine_offset(&w->engine, w->slot->sealed),
 			.dst_len = PAGE_BYTES,
 			.old_first = engine_offset(&w->engine, w->slot->old),
-			.old_first_len = old_len,
+			.old_first_len = pages_on_disk(file, index),
 			.header_flags = file->sparse ? FILE_SPARSE : 0}};
-	uint64_t end = index * PAGE_BYTES + page_overhead(index) + len;
 	int ret;
 
 	memcpy(op.sqe.file_id, file->id, PAGE_ID_BYTES);
-	ret = pages_read_backing(file->fd, w->slot->old, old_len, index * PAGE_BYTES);
+	ret = pages_read_backing(file->fd, w->slot->old, op.sqe.old_first_len,
+				 index * PAGE_BYTES);
 	if (!ret)
 		ret = engine_call(w, &op);
-	if (ret)
-		return ret == -EBADMSG ? -EIO : ret;
-	must_finish(w);
-	if (old_len && end > file->backing_size)
-		ret = pages_order_growth(file, end);
-	if (!ret)
-		ret = pages_write_backing(file->fd, w->slot->sealed, op.cqe.len,
-					  index * PAGE_BYTES);
-	if (!ret && end > file->backing_size)
-		set_backing_size(file, end);
+	return ret == -EBADMSG ? -EIO : ret;
+}
+
+int pages_replace(const struct worker *w, const struct file *file, uint64_t index,
+		  uint32_t len)
+{
+	uint64_t at = index * PAGE_BYTES;
+	int ret = pages_write_backing(file->fd, w->slot->sealed, len, at);
+
+	if (ret &&
+	    pages_write_backing(file->fd, w->slot->old, pages_on_disk(file, index), at))
+		log_warn("a page may have been damaged by a write that failed (%s)",
+			 strerror(-ret));
 	return ret;
 }
 
 int pages_make_sparse(struct worker *w, struct file *file)
 {
 	uint64_t size = file_size(file);
-	uint32_t len = size ? layout_content(0, size) : PAGE_DATA0_BYTES;
-	int ret;
+	int ret = pages_end_right(w, file);
 
-	if (file->sparse)
-		return 0;
+	if (ret || file->sparse)
+		return ret;
 	/* the old page 0 is opened with the flags it has; only the new one is sparse */
 	file->sparse = true;
-	ret = pages_reseal(w, file, 0, len, size && layout_pages(size) == 1);
+	if (!size)
+		return 0;
+	ret = pages_reseal(w, file, 0, layout_content(0, size), layout_pages(size) == 1);
+	if (!ret)
+		ret = pages_replace(w, file, 0, pages_on_disk(file, 0));
 	/* a hole that became durable before the flag would be damage */
-	if (!ret && __atomic_load_n(&file->end_durable, __ATOMIC_RELAXED) &&
-	    fdatasync(file->fd))
-		ret = -errno;
+	if (!ret && file->durable_pages)
+		ret = pages_sync(file);
 	if (ret)
 		file->sparse = false;
 	return ret;
 }
 
-int pages_extend_to(struct worker *w, struct file *file, uint64_t index)
+int pages_sync(const struct file *file)
 {
-	uint64_t size = file_size(file);
-	uint64_t pages = layout_pages(size);
-	int ret = 0;
-
-	if (index > pages && (pages || index > 1))
-		ret = pages_make_sparse(w, file);
-	if (ret || !index)
-		return ret;
-	/* an empty file's page 0, or the old last page: full now, and not the last */
-	if (pages || !file->sparse)
-		ret = pages_reseal(w, file, pages ? pages - 1 : 0,
-				   page_capacity(pages ? pages - 1 : 0), false);
-	if (!ret)
-		set_backing_size(file, index * PAGE_BYTES);
-	return ret;
-}
-
-static int set_backing_length(struct file *file, uint64_t length)
-{
-	while (ftruncate(file->fd, (off_t)length))
+	while (fdatasync(file->fd))
 		if (errno != EINTR)
 			return -errno;
-	set_backing_size(file, length);
 	return 0;
-}
-
-/*
- * Cuts in three steps so that after a crash between any two the last page tells what
- * happened: first to the new last page's end (FINAL is missing: settled with the length
- * that page has), then the shorter page is written (its seal states the length), then
- * the file is cut to that.
- */
-static int shrink(struct worker *w, struct file *file, uint64_t size)
-{
-	uint64_t last = layout_page(size - 1);
-	uint64_t page_end = (last + 1) * PAGE_BYTES;
-	int ret = 0;
-
-	if (file->backing_size > page_end)
-		ret = set_backing_length(file, page_end);
-	if (!ret)
-		ret = pages_reseal(w, file, last, layout_content(last, size), true);
-	/* the cut must not become durable before the page that ends there */
-	if (!ret && fdatasync(file->fd))
-		ret = -errno;
-	return ret ? ret : set_backing_length(file, layout_backing_size(size));
-}
-
-void pages_restore_end(struct worker *w, struct file *file, uint64_t size)
-{
-	struct stat st;
-	int ret = 0;
-
-	/* the write may have got further than we know */
-	if (fstat(file->fd, &st))
-		ret = -errno;
-	else
-		set_backing_size(file, (uint64_t)st.st_size);
-	if (!ret && size)
-		ret = shrink(w, file, size);
-	else if (!ret)
-		ret = set_backing_length(file, 0);
-	if (!size)
-		file->has_id = false;
-	if (ret)
-		log_warn("a file could not be given back its end after a failed write "
-			 "(%s); "
-			 "its last page will read as damaged",
-			 strerror(-ret));
-}
-
-static int extend(struct worker *w, struct file *file, uint64_t size)
-{
-	uint64_t last = layout_page(size - 1);
-	uint64_t before = file->backing_size;
-	int ret = 0;
-
-	if (!file->has_id)
-		ret = pages_new_id(file);
-	if (!ret && last >= layout_pages(file_size(file)))
-		ret = pages_extend_to(w, file, last);
-	if (!ret)
-		ret = pages_reseal(w, file, last, layout_content(last, size), true);
-	if (ret)
-		pages_restore_end(w, file, layout_plain_size(before));
-	return ret;
-}
-
-int pages_set_size(struct worker *w, struct file *file, uint64_t size)
-{
-	uint64_t now = file_size(file);
-	int ret;
-
-	if (size > (uint64_t)LAYOUT_MAX_SIZE)
-		return -EFBIG;
-	if (size == 0) {
-		ret = set_backing_length(file, 0);
-		if (!ret)
-			file->has_id = false;
-		return ret;
-	}
-	/* the same size: still a truncate to the backing store, which moves the times */
-	if (size == now)
-		return set_backing_length(file, file->backing_size);
-	ret = pages_load_id(w, file);
-	if (ret)
-		return ret;
-	return size < now ? shrink(w, file, size) : extend(w, file, size);
-}
-
-/* A page as it is on disk, then with the length that its seal states. */
-static int try_page(struct worker *w, struct file *file, uint64_t last, uint32_t *content,
-		    bool *final)
-{
-	uint32_t len = bytes_on_disk(file, last);
-	struct page_seal seal;
-	struct engine_op op;
-	int ret;
-
-	ret = pages_read_backing(file->fd, w->slot->old, len, last * PAGE_BYTES);
-	if (ret)
-		return ret;
-	memcpy(&seal, w->slot->old, sizeof(seal));
-	*content = len - page_overhead(last);
-	ret = open_page(w, file, last, len, &op);
-	if (ret == -EIO && seal.length && seal.length < *content) {
-		*content = seal.length;
-		ret = open_page(w, file, last, page_overhead(last) + seal.length, &op);
-	}
-	explicit_bzero(w->slot->sealed, PAGE_BYTES);
-	*final = !ret && (op.cqe.flags & RING_SAW_FINAL_LAST);
-	return ret;
-}
-
-/*
- * A page before the last one that says it is the last, and verifies with the length it
- * states: the old end of a file whose growth was made durable without it. Looked for
- * backwards in the last SETTLE_PAGES pages. Found: its index and content. 0, -ENOENT,
- * -errno.
- */
-static int find_old_end(struct worker *w, struct file *file, uint64_t last,
-			uint64_t *index, uint32_t *content)
-{
-	uint64_t stop = last > SETTLE_PAGES ? last - SETTLE_PAGES : 0;
-	struct page_seal seal;
-	bool final;
-	int ret;
-
-	for (uint64_t i = last; i-- > stop;) {
-		ret = pages_read_backing(file->fd, &seal, sizeof(seal), i * PAGE_BYTES);
-		if (ret)
-			return ret;
-		if (!(seal.flags & PAGE_FINAL) || seal.version != PAGE_FORMAT_VERSION)
-			continue;
-		ret = try_page(w, file, i, content, &final);
-		if (ret && ret != -EIO)
-			return ret;
-		*index = i;
-		if (!ret && final)
-			return 0;
-	}
-	return -ENOENT;
-}
-
-int pages_settle(struct worker *w, struct file *file)
-{
-	uint64_t size = file_size(file);
-	uint64_t last, old_last;
-	uint32_t content, old_content;
-	bool final;
-	int ret, old_end;
-
-	ret = pages_load_id(w, file);
-	if (ret || !size)
-		return ret;
-	last = layout_page(size - 1);
-	ret = try_page(w, file, last, &content, &final);
-	if (ret && ret != -EIO)
-		return ret;
-	old_end = find_old_end(w, file, last, &old_last, &old_content);
-	if (old_end && old_end != -ENOENT)
-		return old_end;
-	if (!old_end) {
-		last = old_last;
-		content = old_content;
-	} else if (ret || (final && content == layout_content(last, size))) {
-		return ret;
-	}
-	size = layout_page_start(last) + content;
-	ret = set_backing_length(file, layout_backing_size(size));
-	if (!ret)
-		ret = pages_reseal(w, file, last, content, true);
-	if (!ret)
-		log_warn("settled the end of a file at %llu bytes after an unclean close",
-			 (unsigned long long)size);
-	return ret;
 }

@@ -15,9 +15,16 @@ struct file;
 struct range;
 
 /*
- * Learns id and flags from page 0 if they are not known yet. 0, -EIO (too short), or an
- * error of the backing store or the ring. An empty file has none: has_id stays false.
- * When page 0 does not verify, the file counts as not sparse.
+ * What the file is like on disk, where it may have changed, or be another one, since. As
+ * pages_load_id().
+ */
+int pages_learn(struct worker *w, struct file *file);
+
+/*
+ * Learns id and flags from page 0 if they are not known yet. 0, -EIO (too short), -EFBIG
+ * (longer than can be read), or an error of the backing store or the ring. An empty file
+ * has none: has_id stays false. When page 0 does not verify, the file counts as not
+ * sparse.
  */
 int pages_load_id(struct worker *w, struct file *file);
 
@@ -30,52 +37,60 @@ int pages_load_id(struct worker *w, struct file *file);
  */
 int pages_prove_id(struct worker *w, struct file *file);
 
-/*
- * Call before a page that is there is written longer, up to backing byte @end: whose size
- * became durable after its content would, after a power failure in between, be cut inside
- * its ciphertext, and what had been acknowledged of it be lost with the rest. 0 or
- * -errno.
- */
-int pages_order_growth(struct file *file, uint64_t end);
-
 /* Draws a new id for a file that is empty. 0 or -errno. */
 int pages_new_id(struct file *file);
 
 /*
- * Rewrites page @index with its old content (none when the file does not reach it) cut or
- * zero-extended to @len bytes, as the last page if @final. Adjusts backing_size when the
- * page now ends behind it. 0, -EIO, -ENOSPC...
+ * Before the file's end is written, moved or read to: the last page verifies and says
+ * that it is the last. Else the file was cut or lengthened, and writing would make a
+ * damaged file a good one. 0 (also for a volume whose ends are in doubt), -EIO, or an
+ * error of the store or the ring. The last page's range is held.
  */
-int pages_reseal(struct worker *w, struct file *file, uint64_t index, uint32_t len,
+int pages_end_right(struct worker *w, struct file *file);
+
+/*
+ * Seals page @index with its old content (none when the file does not reach it) cut or
+ * zero-extended to @len bytes, as the last page if @final: in slot->sealed. slot->old has
+ * the old page as on disk. Nothing is written. 0, -EIO...
+ */
+int pages_reseal(struct worker *w, const struct file *file, uint64_t index, uint32_t len,
 		 bool final);
 
 /*
+ * Writes the page in slot->sealed over the one in slot->old, which is put back when that
+ * fails. @len bytes are as many as are there, or fewer. 0 or -errno.
+ */
+int pages_replace(const struct worker *w, const struct file *file, uint64_t index,
+		  uint32_t len);
+
+/*
  * Sets the sparse flag in page 0, if it is not set: that must be on disk before any hole
- * is. RANGE_END is held from 0 on. 0, -EIO...
+ * is. For an empty file it is left to the caller to write page 0. RANGE_END is held from
+ * 0 on. 0, -EIO...
  */
 int pages_make_sparse(struct worker *w, struct file *file);
 
+/* fdatasync(2). 0 or -errno. */
+int pages_sync(const struct file *file);
+
+/* Bytes of page @index that are on disk; 0 when the file does not reach it. */
+uint32_t pages_on_disk(const struct file *file, uint64_t index);
+
+void pages_set_backing_size(struct file *file, uint64_t size);
+
+enum { PAGES_SAW_SPARSE = 1 << 16 }; /* page 0's header has FILE_SPARSE */
+
 /*
- * Makes the file end, in full pages, right before page @index so that page can be
- * written: what lies between the old end and there becomes zeros or a hole. Leaves the
- * last page without FINAL: the caller writes @index next, in the same range lock.
+ * Opens the page of @len bytes in slot->old and wipes its content. @flags: RING_SAW_*,
+ * PAGES_SAW_SPARSE. 0, -EIO...
  */
-int pages_extend_to(struct worker *w, struct file *file, uint64_t index);
-
-/* Gives the file @size plain bytes, cutting or extending. RANGE_END is held from 0 on. */
-int pages_set_size(struct worker *w, struct file *file, uint64_t size);
+int pages_open_old(struct worker *w, const struct file *file, uint64_t index,
+		   uint32_t len, uint32_t *flags);
 
 /*
- * After a failed write behind the end: the file has @size plain bytes again and its last
- * page is FINAL. Logs when even that fails.
- */
-void pages_restore_end(struct worker *w, struct file *file, uint64_t size);
-
-/*
- * After an unclean end: cuts the file at a page before the last one that says it is the
- * last, or else makes the last page FINAL again if it verifies as it is or with the
- * length its seal states, so that file size and FINAL agree. Logs what it changed. 0,
- * -EIO (it does not verify: reading it will say so too, so callers may go on).
+ * After an unclean end: gives the file the end that its pages tell, fs/FORMAT.md, section
+ * 4, so that size and FINAL agree. Logs what it changed. 0, -EIO (the last page does not
+ * verify: reading it will say so too, so callers may go on), -EFBIG...
  */
 int pages_settle(struct worker *w, struct file *file);
 

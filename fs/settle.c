@@ -81,7 +81,7 @@ static void settle_file(struct pass *pass, int dirfd, const char *entry,
 		pass->w.interrupted = link_gone;
 		ret = pages_settle(&pass->w, &file);
 	}
-	if (ret == -EIO)
+	if (ret == -EIO || ret == -EFBIG)
 		log_warn("the last page of inode %llu is damaged",
 			 (unsigned long long)st->st_ino);
 	else if (ret)
@@ -89,12 +89,26 @@ static void settle_file(struct pass *pass, int dirfd, const char *entry,
 	file_fini(&file);
 }
 
-static void settle_directory(struct pass *pass, int fd);
+/* A subdirectory that is still to be looked at. */
+struct pending {
+	struct pending *next;
+	char name[];
+};
 
-static void settle_entry(struct pass *pass, int dirfd, const char *entry)
+/* A directory on the way down. A tree may be deeper than there are descriptors. */
+struct level {
+	struct level *up;
+	struct pending *pending;
+	dev_t dev;
+	ino_t ino;
+};
+
+static void settle_entry(struct pass *pass, struct level *level, int dirfd,
+			 const char *entry)
 {
+	size_t len = strlen(entry) + 1;
+	struct pending *pending;
 	struct stat st;
-	int fd;
 
 	if (fstatat(dirfd, entry, &st, AT_SYMLINK_NOFOLLOW)) {
 		note_error(pass, -errno);
@@ -105,33 +119,122 @@ static void settle_entry(struct pass *pass, int dirfd, const char *entry)
 		settle_file(pass, dirfd, entry, &st);
 	if (!S_ISDIR(st.st_mode))
 		return;
-	fd = openat(dirfd, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0)
-		settle_directory(pass, fd);
-	else if (errno != EACCES)
-		note_error(pass, -errno);
+	pending = malloc(sizeof(*pending) + len);
+	if (!pending) {
+		note_error(pass, -ENOMEM);
+		return;
+	}
+	memcpy(pending->name, entry, len);
+	pending->next = level->pending;
+	level->pending = pending;
 }
 
-/* Closes @fd. Whatever is not a file's entry is left alone. */
-static void settle_directory(struct pass *pass, int fd)
+/* Settles the files in directory @fd. Whatever is not a file's entry is left alone. */
+static void settle_files(struct pass *pass, struct level *level, int fd)
 {
-	DIR *dir = fdopendir(fd);
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	DIR *dir = own < 0 ? NULL : fdopendir(own);
 	struct dirent *entry;
 
 	if (!dir) {
 		note_error(pass, -errno);
-		close(fd);
+		if (own >= 0)
+			close(own);
 		return;
 	}
 	while (pass->error != -EINTR && (errno = 0, entry = readdir(dir))) {
 		enum name_kind kind = name_classify(entry->d_name);
 
 		if (kind == NAME_SHORT || kind == NAME_LONG)
-			settle_entry(pass, fd, entry->d_name);
+			settle_entry(pass, level, fd, entry->d_name);
 	}
 	if (errno)
 		note_error(pass, -errno);
 	closedir(dir);
+}
+
+/* Enters directory @fd, settling its files. NULL when out of memory. */
+static struct level *enter(struct pass *pass, struct level *up, int fd)
+{
+	struct level *level = calloc(1, sizeof(*level));
+	struct stat st;
+
+	if (!level || fstat(fd, &st)) {
+		note_error(pass, -errno);
+		free(level);
+		return NULL;
+	}
+	level->up = up;
+	level->dev = st.st_dev;
+	level->ino = st.st_ino;
+	settle_files(pass, level, fd);
+	return level;
+}
+
+/* A descriptor of the level above @fd, which it closes; -1 when that has moved. */
+static int go_up(struct pass *pass, const struct level *up, int fd)
+{
+	int parent = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	close(fd);
+	if (parent >= 0 && !fstat(parent, &st) && st.st_dev == up->dev &&
+	    st.st_ino == up->ino)
+		return parent;
+	note_error(pass, parent < 0 ? -errno : -ESTALE);
+	if (parent >= 0)
+		close(parent);
+	return -1;
+}
+
+/* Takes the next subdirectory of @level. Its descriptor, -1 when it cannot be entered. */
+static int open_pending(struct pass *pass, struct level *level, int dirfd)
+{
+	struct pending *pending = level->pending;
+	int fd = openat(dirfd, pending->name,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 && errno != EACCES)
+		note_error(pass, -errno);
+	level->pending = pending->next;
+	free(pending);
+	return fd;
+}
+
+/* The tree below @fd, which it closes. */
+static void settle_tree(struct pass *pass, int fd)
+{
+	struct level *level = enter(pass, NULL, fd);
+
+	while (level) {
+		struct level *up = level->up;
+
+		if (level->pending && fd >= 0) {
+			int sub = open_pending(pass, level, fd);
+			struct level *below = sub < 0 ? NULL : enter(pass, level, sub);
+
+			if (below) {
+				close(fd);
+				fd = sub;
+				level = below;
+			} else if (sub >= 0) {
+				close(sub);
+			}
+			continue;
+		}
+		if (up && fd >= 0)
+			fd = go_up(pass, up, fd);
+		while (level->pending) { /* out of reach */
+			struct pending *pending = level->pending;
+
+			level->pending = pending->next;
+			free(pending);
+		}
+		free(level);
+		level = up;
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 int settle_volume(struct fs *fs, int64_t since)
@@ -151,7 +254,7 @@ int settle_volume(struct fs *fs, int64_t since)
 		return ret;
 	}
 	pass.w.slot = engine_slot_take(&pass.w.engine);
-	settle_directory(&pass, fd);
+	settle_tree(&pass, fd);
 	engine_fini(&pass.w.engine);
 	return pass.error;
 }

@@ -9,6 +9,7 @@
 
 #include "fs/inode.h"
 #include "fs/pages.h"
+#include "fs/size.h"
 #include "fs/volume/layout.h"
 #include "fs/worker.h"
 
@@ -71,8 +72,7 @@ static int zero_part(struct worker *w, struct file *file, uint64_t index, uint64
 	ret = engine_call(w, &op);
 	if (ret)
 		return ret == -EBADMSG ? -EIO : ret;
-	return pages_write_backing(file->fd, w->slot->sealed, op.cqe.len,
-				   index * PAGE_BYTES);
+	return pages_replace(w, file, index, old_len);
 }
 
 static int fallocate_backing(const struct file *file, int mode, uint64_t start,
@@ -106,15 +106,10 @@ static int make_holes(struct worker *w, struct file *file, enum space_change wha
 {
 	uint64_t start = holes->first * PAGE_BYTES;
 	uint64_t len = (holes->end - holes->first) * PAGE_BYTES;
-	bool was_sparse = file->sparse;
 	int ret = pages_make_sparse(w, file);
 
 	if (ret)
 		return ret;
-	/* the store may order the two as it likes, and a hole without the flag is damage
-	 */
-	if (!was_sparse && fdatasync(file->fd))
-		return -errno;
 	ret = -EOPNOTSUPP;
 	if (what == SPACE_ZERO)
 		ret = fallocate_backing(file, FALLOC_FL_ZERO_RANGE, start, len);
@@ -162,12 +157,14 @@ static int change(struct worker *w, struct file *file, enum space_change what,
 {
 	int ret = pages_load_id(w, file);
 
+	if (!ret)
+		ret = pages_end_right(w, file);
 	if (!ret && what == SPACE_ALLOCATE)
 		ret = reserve(file, off, end);
 	else if (!ret)
 		ret = zero(w, file, what, off, end);
 	if (!ret && !keep_size && end > file_size(file))
-		ret = pages_set_size(w, file, end);
+		ret = size_set(w, file, end);
 	return ret;
 }
 

@@ -10,9 +10,11 @@
 #include <stdint.h>
 
 #include "hsm/api/page.h"
+#include "hsm/api/ring.h"
 
-/* Largest plain size: its backing file ends at INT64_MAX. */
-#define LAYOUT_MAX_SIZE (((INT64_MAX / PAGE_BYTES) - 1) * (int64_t)PAGE_DATA_BYTES)
+/* Largest plain size: an extent that begins with its last page has numbers in the HSM. */
+#define LAYOUT_MAX_SIZE                                                                  \
+	((INT64_MAX / PAGE_BYTES - RING_MAX_PAGES) * (int64_t)PAGE_DATA_BYTES)
 
 /* The page that holds plain byte @off. */
 static inline uint64_t layout_page(uint64_t off)
