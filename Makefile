@@ -100,13 +100,14 @@ SRC_FS     := $(filter-out fs/main.c,$(wildcard fs/*.c))
 SRC_MKFS   := $(filter-out mkfs/main.c,$(wildcard mkfs/*.c))
 SRC_UNIT   := $(wildcard tests/unit/*_test.c)
 SRC_TOOLS  := $(wildcard tests/tools/*.c)
+SRC_FSX    := $(wildcard tests/tools/fsx/*.c)
 SRC_BENCH  := $(wildcard bench/*_bench.c)
 
 comma := ,
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 OBJ_ALL := $(call obj,$(SRC_API) $(SRC_HSM) $(SRC_VOLUME) $(SRC_FS) $(SRC_MKFS) $(SRC_UNIT) \
-	   $(SRC_TOOLS) $(SRC_BENCH) bench/passthrough.c bench/null_engine.c bench/null_hsmd.c \
-	   bench/inprocess.c hsm/main.c fs/main.c mkfs/main.c)
+	   $(SRC_TOOLS) $(SRC_FSX) $(SRC_BENCH) bench/passthrough.c bench/null_engine.c \
+	   bench/null_hsmd.c bench/inprocess.c hsm/main.c fs/main.c mkfs/main.c)
 SRC_HSMD := $(SRC_HSM) $(SRC_API) hsm/main.c
 LIB := $(BUILD)/lib
 BIN := $(BUILD)/bin
@@ -184,6 +185,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(call unit_inputs,$$*)
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(LIB)/libvolume.a $(LIB)/libapi.a
 	$(say) LD $@
 	$(call link,$(LIBS_MKFS))
+$(BUILD)/tools/fsx: $(call obj,$(SRC_FSX))
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call obj,bench/null_engine.c) $(LIBS_UPPER) $(LIB)/libvolume.a $(LIB)/libapi.a
 	$(say) LD $@
 	$(call link,$(LIBS_HSM) $(LIBS_FS))

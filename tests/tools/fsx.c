@@ -1,286 +1,250 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fsx FILE SEED OPERATIONS [REMOUNT-COMMAND]
+ * fsx [-s SEED] [-n OPERATIONS] [-p PROCESSES] [-r ROUNDS] [-m COMMAND] [-u COMMAND] DIR
  *
- * Random operations on one file, each compared with a copy in memory. Sizes and offsets
- * prefer the edges of pages. Now and then the file is closed and REMOUNT-COMMAND is run.
+ * Random operations of several processes, each compared with a copy in memory: on files
+ * of their own, on two files of which each process owns stripes, and on one that all
+ * append to. Between rounds no file is open and the command of -m runs (a remount); that
+ * of -u (a suspend and resume) runs once in each round, while the others go on.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
-#include <stdint.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_SIZE = 300000, MAX_LEN = 40000, HISTORY = 20 };
+#include "tests/tools/fsx/fsx.h"
 
-static uint8_t model[MAX_SIZE], buf[MAX_SIZE];
-static size_t size;
-static int fd = -1;
-static const char *path;
-static uint64_t state;
-static char history[HISTORY][80];
-static unsigned long step;
+enum { MOST_WORKERS = 16, BYTE_STRIPE = 3001, PAGE_STRIPE = 8192 };
 
-static void fail(const char *what)
+struct run {
+	const char *directory, *remount, *suspend;
+	unsigned long seed, operations;
+	unsigned nr_workers, rounds;
+	struct fsx_worker *workers;
+	pid_t pids[MOST_WORKERS];
+	unsigned nr_alive;
+	atomic_ulong *steps;
+};
+
+static void *shared_memory(size_t len)
 {
-	unsigned long i;
+	void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			    -1, 0);
 
-	printf("fsx: %s: %s; the last steps:\n", what, strerror(errno));
-	for (i = step < HISTORY ? 0 : step - HISTORY + 1; i <= step; i++)
-		printf("  %lu %s\n", i, history[i % HISTORY]);
+	if (memory == MAP_FAILED) {
+		perror("fsx: mmap");
+		exit(2);
+	}
+	return memory;
+}
+
+static void name_file(const struct run *run, struct fsx_worker *w, size_t i,
+		      const char *name, size_t stripe)
+{
+	struct fsx_file *file = &w->files[i];
+
+	if (stripe)
+		snprintf(file->path, FSX_PATH, "%s/%s", run->directory, name);
+	else
+		snprintf(file->path, FSX_PATH, "%s/%s-%u", run->directory, name, w->id);
+	file->stripe = stripe;
+	file->cached_only = stripe % 4096;
+}
+
+static void prepare(struct run *run)
+{
+	run->workers = shared_memory(run->nr_workers * sizeof(*run->workers));
+	run->steps = shared_memory(sizeof(*run->steps));
+	for (unsigned i = 0; i < run->nr_workers; i++) {
+		struct fsx_worker *w = &run->workers[i];
+
+		w->id = i;
+		w->nr_workers = run->nr_workers;
+		w->suspends = run->suspend;
+		w->random = (run->seed * MOST_WORKERS + i) * 0x9e3779b97f4a7c15u + 1;
+		name_file(run, w, 0, "one", 0);
+		name_file(run, w, 1, "two", 0);
+		name_file(run, w, 2, "bytes", BYTE_STRIPE);
+		name_file(run, w, 3, "pages", PAGE_STRIPE);
+		snprintf(w->log, FSX_PATH, "%s/log", run->directory);
+	}
+}
+
+static void work(struct run *run, struct fsx_worker *w, unsigned long steps)
+{
+	fsx_note(w, "open and compare all");
+	fsx_open(w);
+	fsx_check_all(w);
+	while (steps--) {
+		fsx_step(w);
+		atomic_fetch_add(run->steps, 1);
+	}
+	fsx_close(w);
+}
+
+static void end_with(struct run *run, const char *why)
+{
+	for (unsigned i = 0; i < run->nr_workers; i++) {
+		if (run->pids[i] > 0)
+			kill(run->pids[i], SIGKILL);
+	}
+	printf("fsx: %s after %lu operations, seed %lu\n", why, atomic_load(run->steps),
+	       run->seed);
 	exit(1);
 }
 
-static void note(const char *op, size_t off, size_t len)
+static void command(struct run *run, const char *what)
 {
-	snprintf(history[step % HISTORY], sizeof(history[0]),
-		 "%s at %zu, %zu bytes (size %zu)", op, off, len, size);
+	if (what && system(what))
+		end_with(run, "a command failed");
 }
 
-static size_t draw(size_t below)
+/* Reaps who is done. */
+static void look_after(struct run *run)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return below ? (size_t)(state % below) : 0;
-}
+	int status;
+	pid_t pid;
 
-/* Half of all numbers lie within two bytes of a page's edge. */
-static size_t draw_offset(size_t below)
-{
-	static const size_t unit[] = {4064, 4096};
-	size_t page, edge;
-
-	if (draw(2))
-		return draw(below);
-	page = unit[draw(2)];
-	edge = draw(below / page + 1) * page;
-	edge = edge + draw(5) - (edge >= 34 ? 2 + (draw(2) ? 32 : 0) : 0);
-	return edge < below ? edge : draw(below);
-}
-
-static void open_file(int flags)
-{
-	fd = open(path, O_RDWR | flags, 0644);
-	if (fd < 0)
-		fail("open");
-}
-
-static void check_size(void)
-{
-	struct stat st;
-
-	if (fstat(fd, &st))
-		fail("fstat");
-	if ((size_t)st.st_size != size) {
-		printf("fsx: st_size is %lld\n", (long long)st.st_size);
-		fail("wrong size");
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (unsigned i = 0; i < run->nr_workers; i++) {
+			if (run->pids[i] == pid)
+				run->pids[i] = 0;
+		}
+		run->nr_alive--;
+		if (status)
+			end_with(run, "a worker failed");
 	}
 }
 
-static void compare(const uint8_t *got, size_t off, size_t len)
+static void play_round(struct run *run, unsigned long steps)
 {
-	size_t i;
+	unsigned long suspend_at = atomic_load(run->steps) + (unsigned long)random() %
+								     (steps + 1) *
+								     run->nr_workers;
+	const char *suspend = run->suspend;
 
-	if (!memcmp(got, model + off, len))
-		return;
-	for (i = 0; got[i] == model[off + i]; i++)
-		;
-	printf("fsx: byte %zu is %02x, not %02x\n", off + i, got[i], model[off + i]);
-	fail("wrong data");
-}
-
-static void op_read(void)
-{
-	size_t off = draw_offset(size + 1000), len = draw_offset(MAX_LEN), want = 0;
-	ssize_t got;
-
-	note("read", off, len);
-	if (off < size)
-		want = len < size - off ? len : size - off;
-	got = pread(fd, buf, len, (off_t)off);
-	if (got != (ssize_t)want) {
-		printf("fsx: %zd bytes, not %zu\n", got, want);
-		fail("read");
+	fflush(stdout);
+	for (unsigned i = 0; i < run->nr_workers; i++) {
+		run->pids[i] = fork();
+		if (run->pids[i] < 0)
+			end_with(run, "fork failed");
+		if (!run->pids[i]) {
+			work(run, &run->workers[i], steps);
+			exit(0);
+		}
+		run->nr_alive++;
 	}
-	compare(buf, off < size ? off : 0, want);
-}
-
-static void fill(size_t off, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		model[off + i] = (uint8_t)(step * 31 + i * 7 + (i >> 8) + 1);
-}
-
-static void grow(size_t end)
-{
-	if (end <= size)
-		return;
-	memset(model + size, 0, end - size);
-	size = end;
-}
-
-static void op_write(void)
-{
-	size_t off = draw_offset(draw(3) ? size + 1 : MAX_SIZE - MAX_LEN);
-	size_t len = draw_offset(MAX_LEN);
-
-	if (off > MAX_SIZE - MAX_LEN)
-		off = draw(MAX_SIZE - MAX_LEN);
-	note("write", off, len);
-	if (len)
-		grow(off);
-	fill(off, len);
-	if (len && off + len > size)
-		size = off + len;
-	if (pwrite(fd, model + off, len, (off_t)off) != (ssize_t)len)
-		fail("write");
-}
-
-static void op_truncate(void)
-{
-	size_t to = draw_offset(draw(3) ? size + 1 : MAX_SIZE);
-
-	note("truncate to", to, 0);
-	grow(to);
-	size = to;
-	if (ftruncate(fd, (off_t)to))
-		fail("truncate");
-}
-
-static void op_clear(void)
-{
-	static const int modes[] = {FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, 0};
-	size_t which = draw(3), off = draw_offset(size + 1000),
-	       len = 1 + draw_offset(MAX_LEN);
-	size_t end = off + len < size ? off + len : size;
-
-	note(which == 0 ? "punch" : which == 1 ? "zero" : "allocate", off, len);
-	if (off < end && modes[which])
-		memset(model + off, 0, end - off);
-	if (fallocate(fd, FALLOC_FL_KEEP_SIZE | modes[which], (off_t)off, (off_t)len))
-		fail("fallocate");
-}
-
-/* What is said to be a hole must be one. */
-static void op_seek(void)
-{
-	off_t from = (off_t)draw_offset(size + 1), hole, data;
-
-	note("seek", (size_t)from, 0);
-	hole = lseek(fd, from, SEEK_HOLE);
-	if (from >= (off_t)size) {
-		if (hole >= 0)
-			fail("SEEK_HOLE behind the end");
-		return;
-	}
-	data = hole < (off_t)size ? lseek(fd, hole, SEEK_DATA) : hole;
-	if (hole < from || (data < 0 && errno != ENXIO))
-		fail("SEEK_HOLE or SEEK_DATA");
-	if (data < 0)
-		data = (off_t)size;
-	for (; hole < data; hole++) {
-		if (model[hole])
-			fail("data in a hole");
+	while (run->nr_alive) {
+		if (suspend && atomic_load(run->steps) >= suspend_at) {
+			command(run, suspend);
+			suspend = NULL;
+		}
+		look_after(run);
+		usleep(1000);
 	}
 }
 
-static void op_mmap(void)
+/* Each worker's records are there, whole and in its order. */
+static bool check_log(const struct run *run)
 {
-	size_t off, len;
-	uint8_t *map;
+	uint32_t next[MOST_WORKERS] = {0}, record[64];
+	FILE *log = fopen(run->workers[0].log, "r");
+	bool good = log;
 
-	if (!size)
-		return;
-	off = draw_offset(size);
-	len = 1 + draw(size - off < MAX_LEN ? size - off : MAX_LEN);
-	note("mmap write", off, len);
-	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		fail("mmap");
-	compare(map + off, off, len);
-	fill(off, len);
-	memcpy(map + off, model + off, len);
-	if (draw(2) && msync(map, size, MS_SYNC))
-		fail("msync");
-	if (munmap(map, size))
-		fail("munmap");
+	while (good && fread(record, 4, 3, log) == 3) {
+		size_t words = record[2];
+
+		good = record[0] < run->nr_workers && words >= 3 && words < 64 &&
+		       record[1] == next[record[0]]++ &&
+		       fread(record + 3, 4, words - 3, log) == words - 3;
+		for (size_t i = 3; good && i < words; i++)
+			good = record[i] == record[1] + i;
+	}
+	for (unsigned i = 0; good && i < run->nr_workers; i++)
+		good = next[i] == run->workers[i].nr_logged;
+	if (log)
+		fclose(log);
+	return good;
 }
 
-static void op_sync(void)
+static unsigned long number(const char *text)
 {
-	note("fsync", 0, 0);
-	if (draw(2) ? fsync(fd) : fdatasync(fd))
-		fail("fsync");
+	char *end;
+	unsigned long value = strtoul(text, &end, 0);
+
+	if (!*text || *end) {
+		fprintf(stderr, "fsx: not a number: %s\n", text);
+		exit(2);
+	}
+	return value;
 }
 
-static void op_reopen(void)
+static void parse(struct run *run, int argc, char **argv)
 {
-	note("reopen", 0, 0);
-	if (close(fd))
-		fail("close");
-	open_file(draw(4) ? 0 : O_DIRECT);
-}
+	int c;
 
-static void op_remount(const char *command)
-{
-	note("remount", 0, 0);
-	if (close(fd))
-		fail("close");
-	if (system(command))
-		fail("remount");
-	open_file(0);
-	check_size();
-	if (pread(fd, buf, MAX_SIZE, 0) != (ssize_t)size)
-		fail("read after remount");
-	compare(buf, 0, size);
-}
-
-static void one_step(const char *remount, unsigned long every)
-{
-	size_t what = draw(100);
-
-	if (remount && step % every == every - 1)
-		op_remount(remount);
-	else if (what < 35)
-		op_read();
-	else if (what < 75)
-		op_write();
-	else if (what < 85)
-		op_truncate();
-	else if (what < 89)
-		op_mmap();
-	else if (what < 92)
-		op_clear();
-	else if (what < 94)
-		op_seek();
-	else if (what < 96)
-		op_sync();
-	else
-		op_reopen();
-	check_size();
+	while ((c = getopt(argc, argv, "s:n:p:r:m:u:")) != -1) {
+		switch (c) {
+		case 's':
+			run->seed = number(optarg);
+			break;
+		case 'n':
+			run->operations = number(optarg);
+			break;
+		case 'p':
+			run->nr_workers = (unsigned)number(optarg);
+			break;
+		case 'r':
+			run->rounds = (unsigned)number(optarg);
+			break;
+		case 'm':
+			run->remount = optarg;
+			break;
+		case 'u':
+			run->suspend = optarg;
+			break;
+		default:
+			exit(2);
+		}
+	}
+	if (argc - optind != 1 || !run->rounds || !run->nr_workers ||
+	    run->nr_workers > MOST_WORKERS) {
+		fprintf(stderr,
+			"usage: fsx [-s SEED] [-n OPERATIONS] [-p PROCESSES (1 to %d)] "
+			"[-r ROUNDS] [-m REMOUNT] [-u SUSPEND] DIR\n",
+			MOST_WORKERS);
+		exit(2);
+	}
+	run->directory = argv[optind];
 }
 
 int main(int argc, char **argv)
 {
-	unsigned long nr;
+	struct run run = {.seed = (unsigned long)getpid(),
+			  .operations = 10000,
+			  .nr_workers = 8,
+			  .rounds = 4};
 
-	if (argc < 4) {
-		fprintf(stderr, "usage: fsx FILE SEED OPERATIONS [REMOUNT-COMMAND]\n");
-		return 2;
+	parse(&run, argc, argv);
+	srandom((unsigned)run.seed);
+	printf("fsx: seed %lu\n", run.seed);
+	prepare(&run);
+	for (unsigned i = 0; i < run.rounds; i++) {
+		play_round(&run, run.operations / run.rounds / run.nr_workers);
+		command(&run, run.remount);
+		if (!check_log(&run))
+			end_with(&run, "lines of the log are lost or torn");
 	}
-	path = argv[1];
-	state = strtoull(argv[2], NULL, 0) * 0x9e3779b97f4a7c15u + 1;
-	nr = strtoul(argv[3], NULL, 0);
-	open_file(O_CREAT | O_TRUNC);
-	for (step = 0; step < nr; step++)
-		one_step(argv[4], nr / 20 + 1);
+	/* the last round's remount is looked at too */
+	play_round(&run, 1);
+	printf("fsx: %lu operations\n", atomic_load(run.steps));
 	return 0;
 }
