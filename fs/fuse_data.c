@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fs/attr.h"
 #include "fs/data.h"
@@ -156,10 +157,15 @@ static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	struct worker *w = fuse_entry_worker(req);
 	struct ns_caller caller = fuse_entry_caller(req);
 	struct fuse_entry_param param;
+	struct inode *dir = fuse_entry_inode(w->fs, parent);
 	struct ns_entry entry;
-	int ret = ns_create(w, fuse_entry_inode(w->fs, parent), name, mode, fi->flags,
-			    &caller, &entry);
+	int ret;
 
+	/* fs/fuse_loop.c gives us FUSE_TMPFILE as well, told by this name */
+	if (!strcmp(name, "/"))
+		ret = ns_tmpfile(w, dir, mode, &caller, &entry);
+	else
+		ret = ns_create(w, dir, name, mode, fi->flags, &caller, &entry);
 	if (ret) {
 		fuse_reply_err(req, -ret);
 		return;

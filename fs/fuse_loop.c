@@ -327,6 +327,16 @@ static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wai
 	}
 }
 
+/*
+ * libfuse 3.14 does not know FUSE_TMPFILE. It is a CREATE of "/", a name that no entry
+ * can have, and has the same reply.
+ */
+static void translate(struct fuse_in_header *header)
+{
+	if (header->opcode == FUSE_TMPFILE)
+		header->opcode = FUSE_CREATE;
+}
+
 /* A handler makes the slot its own by setting w->slot to NULL. */
 static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
 {
@@ -334,6 +344,7 @@ static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
 
 	w->slot = slot;
 	note_init(w->loop, buf.mem);
+	translate(buf.mem);
 	fuse_session_process_buf(w->loop->se, &buf);
 	w->request = NULL;
 	w->interrupted = NULL;

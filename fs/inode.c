@@ -292,6 +292,35 @@ out:
 	return ret;
 }
 
+int inode_get_nameless(struct fs *fs, const struct stat *st, int fd, struct inode **out)
+{
+	struct inode_table *table = fs->inodes;
+	struct inode *inode = inode_new(st), *stale;
+
+	if (!inode)
+		return -ENOMEM;
+	inode->pin_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (inode->pin_fd < 0) {
+		int ret = -errno;
+
+		inode_free(inode);
+		return ret;
+	}
+	inode->mtime = st->st_mtim;
+	inode->nr_lookups = 1;
+	pthread_mutex_lock(&table->lock);
+	/* Removed behind our back, and its number used again. */
+	stale = find(table, st->st_dev, st->st_ino);
+	if (stale)
+		table_unhash(table, stale);
+	hash_grow(table);
+	hash_add(table, inode);
+	all_add(table, inode);
+	pthread_mutex_unlock(&table->lock);
+	*out = inode;
+	return 0;
+}
+
 void inode_forget(struct fs *fs, struct inode *inode, uint64_t nr)
 {
 	struct inode *dead;

@@ -92,6 +92,13 @@ struct inode *inode_root(struct fs *fs);
 int inode_get(struct fs *fs, struct inode *parent, const char *name,
 	      const struct stat *st, struct inode **out);
 
+/*
+ * The inode for backing (@st), just made without a name, that @fd (copied) leads to; one
+ * lookup reference. It is pinned, so it and its number last until it is forgotten.
+ * -ENOMEM, -EMFILE.
+ */
+int inode_get_nameless(struct fs *fs, const struct stat *st, int fd, struct inode **out);
+
 /* Drops @nr lookup references (FUSE FORGET). */
 void inode_forget(struct fs *fs, struct inode *inode, uint64_t nr);
 

@@ -52,6 +52,13 @@ int ns_rename(struct worker *w, struct inode *from_dir, const char *from,
 int ns_create(struct worker *w, struct inode *dir, const char *name, mode_t mode,
 	      int flags, const struct ns_caller *caller, struct ns_entry *out);
 
+/*
+ * Creates and opens a regular file without a name in @dir, which ns_link() may give one
+ * (O_TMPFILE); file_close() ends the opening. -EOPNOTSUPP when the backing store cannot.
+ */
+int ns_tmpfile(struct worker *w, struct inode *dir, mode_t mode,
+	       const struct ns_caller *caller, struct ns_entry *out);
+
 /* Plain target, NUL-terminated, malloc'ed: the caller frees it. */
 int ns_readlink(struct worker *w, struct inode *inode, char **target);
 

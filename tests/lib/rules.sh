@@ -4,8 +4,7 @@
 # For tests that run the tables of tests/tools/rules_*.c, after common.sh.
 
 # Rules that a plain directory keeps and a mount does not; README.md says why.
-DIFFERENCES='O_TMPFILE
-attributes: posix acl
+DIFFERENCES='attributes: posix acl
 attributes: trusted
 fallocate: COLLAPSE_RANGE
 rename: whiteout

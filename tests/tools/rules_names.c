@@ -415,7 +415,79 @@ static int nameless_files(void)
 	REQUIRE(linkat(AT_FDCWD, proc, AT_FDCWD, "f", AT_SYMLINK_FOLLOW) == 0 &&
 		has("f", "text"));
 	REQUIRE(pread(fd, buf, 8, 0) == 4 && fstat(fd, &st) == 0 && st.st_nlink == 1);
+	REQUIRE(st.st_ino == ino_of("f") && write(fd, "more", 4) == 4 && close(fd) == 0);
+	REQUIRE(has("f", "textmore") && unlink("f") == 0);
+	REQUIRE_ERROR(open(".", O_TMPFILE | O_RDONLY, 0600), EINVAL);
+	REQUIRE_ERROR(open("none", O_TMPFILE | O_RDWR, 0600), ENOENT);
 	return 0;
+}
+
+static int nameless_files_stay_so(void)
+{
+	char proc[40];
+	int fd = open(".", O_TMPFILE | O_RDWR | O_EXCL, 0600), other;
+	DIR *dir = opendir(".");
+	int nr = 0;
+
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	REQUIRE(fd >= 0 && write(fd, "text", 4) == 4);
+	REQUIRE_ERROR(linkat(AT_FDCWD, proc, AT_FDCWD, "f", AT_SYMLINK_FOLLOW), ENOENT);
+	while (readdir(dir))
+		nr++;
+	REQUIRE(nr == 2 && closedir(dir) == 0);
+	/* closed but not gone: something else leads to it */
+	fd = open(".", O_TMPFILE | O_RDWR, 04640);
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	other = open(proc, O_PATH);
+	REQUIRE(other >= 0 && write(fd, "kept", 4) == 4 && close(fd) == 0);
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", other);
+	REQUIRE(linkat(AT_FDCWD, proc, AT_FDCWD, "g", AT_SYMLINK_FOLLOW) == 0);
+	REQUIRE(close(other) == 0 && has("g", "kept") && nlink_of("g") == 1);
+	return 0;
+}
+
+/* The number of one that is closed may be the next file's at once. */
+static int nameless_numbers(void)
+{
+	char name[16];
+	struct stat st;
+
+	for (int i = 0; i < 200; i++) {
+		int fd = open(".", O_TMPFILE | O_RDWR, 0600);
+
+		snprintf(name, sizeof(name), "f%d", i);
+		REQUIRE(fd >= 0 && write(fd, "wrong content", 13) == 13);
+		REQUIRE(fstat(fd, &st) == 0 && st.st_size == 13 && close(fd) == 0);
+		fd = open(name, O_CREAT | O_EXCL | O_RDWR, 0640);
+		REQUIRE(fd >= 0 && fstat(fd, &st) == 0 && st.st_size == 0);
+		REQUIRE(st.st_nlink == 1 && (st.st_mode & 07777) == 0640);
+		REQUIRE(write(fd, name, strlen(name)) > 0 && close(fd) == 0);
+	}
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		REQUIRE(has(name, name));
+	}
+	return 0;
+}
+
+static int nameless_owner_other(void)
+{
+	struct stat st;
+	int fd = open("sg", O_TMPFILE | O_RDWR, 04755);
+
+	REQUIRE(fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 07777) == 04755);
+	REQUIRE(st.st_uid == OTHER_UID && st.st_gid == 777);
+	fd = open(".", O_TMPFILE | O_RDWR, 0600);
+	REQUIRE(fd >= 0 && fstat(fd, &st) == 0 && st.st_gid == OTHER_GID);
+	REQUIRE_ERROR(open("closed", O_TMPFILE | O_RDWR, 0600), EACCES);
+	return 0;
+}
+
+static int nameless_owner(void)
+{
+	REQUIRE(mkdir("sg", 0777) == 0 && chown("sg", 0, 777) == 0 &&
+		chmod("sg", 02777) == 0 && mkdir("closed", 0755) == 0);
+	return as_other(nameless_owner_other);
 }
 
 /* What nfsd and backup programs do; a handle of a file that is gone opens no other one.
@@ -565,6 +637,9 @@ static const struct rule rules[] = {
 	{"links of descriptors", link_descriptors, 0},
 	{"files without a name", unlinked_files, 0},
 	{"O_TMPFILE", nameless_files, 0},
+	{"O_TMPFILE: O_EXCL, O_PATH", nameless_files_stay_so, 0},
+	{"O_TMPFILE: numbers used again", nameless_numbers, 0},
+	{"O_TMPFILE: owner and mode", nameless_owner, RULE_ROOT},
 	{"fifos", fifos, 0},
 	{"sockets", sockets, 0},
 	{"devices", devices, RULE_ROOT},
