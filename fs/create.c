@@ -38,6 +38,7 @@ static int make_link(struct fs *fs, struct inode *inode, int dirfd, const char *
 		     place.pinned ? AT_SYMLINK_FOLLOW : 0);
 	ret = ret ? -errno : 0;
 	inode_unlocate(fs, &place);
+	__atomic_add_fetch(&fs->nr_moves, 1, __ATOMIC_SEQ_CST);
 	if (ret || (!fstatat(dirfd, entry, &st, AT_SYMLINK_NOFOLLOW) &&
 		    st.st_ino == inode->ino && st.st_dev == inode->dev))
 		return ret;

@@ -20,6 +20,7 @@ struct fs {
 	bool unrestored; /* a file could not be given back its end; atomic */
 	bool give_away; /* we are root: new inodes belong to their maker */
 	pthread_rwlock_t tree; /* see fs/inode.h */
+	unsigned nr_moves;     /* renames and links so far; atomic */
 	struct inode_table *inodes;
 	struct names *names;
 	struct link *link;

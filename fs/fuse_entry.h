@@ -38,7 +38,7 @@ static inline const void *fuse_entry_arguments(const struct worker *w)
 
 static inline struct inode *fuse_entry_inode(struct fs *fs, fuse_ino_t ino)
 {
-	return ino == FUSE_ROOT_ID ? inode_root(fs) : (struct inode *)(uintptr_t)ino;
+	return inode_by_id(fs, ino);
 }
 
 /* Seconds for which the kernel may trust what it was told. */
@@ -51,7 +51,7 @@ static inline struct fuse_entry_param fuse_entry_param(const struct fs *fs,
 						       const struct ns_entry *entry)
 {
 	return (struct fuse_entry_param){
-		.ino = (fuse_ino_t)(uintptr_t)entry->inode,
+		.ino = entry->inode->id,
 		.generation = entry->inode->generation,
 		.attr = entry->attr,
 		.attr_timeout = fuse_entry_timeout(fs),

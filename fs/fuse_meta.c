@@ -52,7 +52,15 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct worker *w = fuse_entry_worker(req);
 	struct fuse_entry_param absent = {.entry_timeout = fuse_entry_timeout(w->fs)};
 	struct ns_entry entry;
-	int ret = ns_lookup(w, inode_of(parent), name, &entry);
+	int ret;
+
+	/* only of file handles: the kernel walks paths without these two */
+	if (!strcmp(name, "."))
+		ret = ns_lookup_id(w, parent, &entry);
+	else if (!strcmp(name, ".."))
+		ret = ns_lookup_parent(w, inode_of(parent), &entry);
+	else
+		ret = ns_lookup(w, inode_of(parent), name, &entry);
 
 	if (ret == -ENOENT)
 		fuse_reply_entry(req, &absent);

@@ -23,35 +23,6 @@ struct suspender {
 	atomic_bool dropping;
 };
 
-/* Referenced inodes, collected before the kernel is spoken to: that must hold no lock. */
-struct inode_list {
-	struct fs *fs;
-	struct inode **items;
-	size_t nr, room;
-	int error;
-};
-
-static void collect(struct inode *inode, void *arg)
-{
-	struct inode_list *list = arg;
-
-	if (!S_ISREG(inode->type))
-		return;
-	if (list->nr == list->room) {
-		size_t room = list->room ? 2 * list->room : 1024;
-		struct inode **items = realloc(list->items, room * sizeof(*items));
-
-		if (!items) {
-			list->error = -ENOMEM;
-			return;
-		}
-		list->items = items;
-		list->room = room;
-	}
-	inode_hold(list->fs, inode);
-	list->items[list->nr++] = inode;
-}
-
 /*
  * The kernel writes an inode's dirty pages to us before it drops them. Ends early when
  * @stop says so. 0 or the first error.
@@ -59,22 +30,21 @@ static void collect(struct inode *inode, void *arg)
 static int drop_page_cache(struct suspender *suspender, bool (*stop)(struct suspender *))
 {
 	struct fs *fs = suspender->fs;
-	struct inode_list list = {.fs = fs};
-	int ret;
+	struct inode **files;
+	size_t nr;
+	int ret = inode_all(fs, S_IFREG, &files, &nr);
 
-	inode_visit(fs, collect, &list);
-	ret = list.error;
-	for (size_t i = 0; i < list.nr; i++) {
+	/* no lock is held here: the kernel must not be spoken to with one */
+	for (size_t i = 0; i < nr; i++) {
 		if (!ret && !stop(suspender))
-			ret = fuse_lowlevel_notify_inval_inode(
-				suspender->se, (fuse_ino_t)(uintptr_t)list.items[i], 0,
-				0);
+			ret = fuse_lowlevel_notify_inval_inode(suspender->se,
+							       files[i]->id, 0, 0);
 		/* ENOENT: the kernel has forgotten it */
 		if (ret == -ENOENT)
 			ret = 0;
-		inode_release(fs, list.items[i]);
+		inode_release(fs, files[i]);
 	}
-	free(list.items);
+	free(files);
 	return ret;
 }
 

@@ -6,47 +6,60 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "fs/fs.h"
 #include "fs/inode_table.h"
 #include "fs/names.h"
 
-enum { FIRST_BUCKETS = 1024 };
+enum {
+	FIRST_BUCKETS = 1024,
+	ROOT_ID = 1, /* FUSE's */
+};
 
-static struct inode **bucket_of(struct inode_table *table, dev_t dev, ino_t ino)
+static struct inode **bucket_of(struct inode_table *table, uint64_t ino_or_id)
 {
-	uint64_t hash = (ino ^ (dev << 40)) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t hash = table_key(ino_or_id) * UINT64_C(0x9e3779b97f4a7c15);
 
 	return &table->buckets[(hash >> 32) & (table->nr_buckets - 1)];
 }
 
 static struct inode *find(struct inode_table *table, dev_t dev, ino_t ino)
 {
-	struct inode *inode = *bucket_of(table, dev, ino);
+	struct inode *inode = *bucket_of(table, ino);
 
-	while (inode && (inode->ino != ino || inode->dev != dev))
+	while (inode && (inode->ino != ino || inode->dev != dev || inode->superseded))
+		inode = inode->hash_next;
+	return inode;
+}
+
+struct inode *table_find_id(struct inode_table *table, uint64_t id)
+{
+	struct inode *inode = *bucket_of(table, id);
+
+	if (id == table->root->id)
+		return table->root;
+	while (inode && inode->id != id)
 		inode = inode->hash_next;
 	return inode;
 }
 
 static void hash_add(struct inode_table *table, struct inode *inode)
 {
-	struct inode **bucket = bucket_of(table, inode->dev, inode->ino);
+	struct inode **bucket = bucket_of(table, inode->ino);
 
 	inode->hash_next = *bucket;
 	*bucket = inode;
 	table->nr_hashed++;
 }
 
-void table_unhash(struct inode_table *table, struct inode *inode)
+static void hash_remove(struct inode_table *table, struct inode *inode)
 {
-	struct inode **at = bucket_of(table, inode->dev, inode->ino);
+	struct inode **at = bucket_of(table, inode->ino);
 
-	while (*at && *at != inode)
+	while (*at != inode)
 		at = &(*at)->hash_next;
-	if (!*at)
-		return;
 	*at = inode->hash_next;
 	inode->hash_next = NULL;
 	table->nr_hashed--;
@@ -77,27 +90,8 @@ static void hash_grow(struct inode_table *table)
 	free(old);
 }
 
-static void all_add(struct inode_table *table, struct inode *inode)
-{
-	inode->all_next = table->all;
-	if (table->all)
-		table->all->all_prev = inode;
-	table->all = inode;
-}
-
-static void all_remove(struct inode_table *table, struct inode *inode)
-{
-	if (inode->all_next)
-		inode->all_next->all_prev = inode->all_prev;
-	if (inode->all_prev)
-		inode->all_prev->all_next = inode->all_next;
-	else
-		table->all = inode->all_next;
-}
-
 static struct inode *inode_new(const struct stat *st)
 {
-	static uint32_t last_generation; /* atomic */
 	struct inode *inode = calloc(1, sizeof(*inode));
 
 	if (!inode)
@@ -105,7 +99,6 @@ static struct inode *inode_new(const struct stat *st)
 	inode->dev = st->st_dev;
 	inode->ino = st->st_ino;
 	inode->type = st->st_mode & S_IFMT;
-	inode->generation = __atomic_add_fetch(&last_generation, 1, __ATOMIC_RELAXED);
 	inode->pin_fd = -1;
 	pthread_mutex_init(&inode->lock, NULL);
 	if (S_ISREG(inode->type))
@@ -141,8 +134,7 @@ static bool is_dead(const struct inode_table *table, const struct inode *inode)
 
 static void take_out(struct inode_table *table, struct inode *inode)
 {
-	table_unhash(table, inode);
-	all_remove(table, inode);
+	hash_remove(table, inode);
 	place_uncache(table, inode);
 }
 
@@ -207,6 +199,9 @@ int inode_table_create(struct fs *fs, int root_fd, struct inode_table **out)
 		return -ENOMEM;
 	pthread_mutex_init(&table->lock, NULL);
 	place_cache_init(table);
+	/* another mount's handles must not happen to be ours */
+	if (getrandom(&table->last_generation, sizeof(table->last_generation), 0) < 0)
+		goto out;
 	table->nr_buckets = FIRST_BUCKETS;
 	table->buckets = calloc(table->nr_buckets, sizeof(struct inode *));
 	if (!table->buckets)
@@ -218,12 +213,13 @@ int inode_table_create(struct fs *fs, int root_fd, struct inode_table **out)
 	table->root = inode_new(&st);
 	if (!table->root)
 		goto out;
+	table->root->id = ROOT_ID;
 	table->root->dir.fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
+	hash_add(table, table->root);
 	if (table->root->dir.fd < 0) {
 		ret = -errno;
 		goto out;
 	}
-	hash_add(table, table->root);
 	fs->inodes = table;
 	*out = table;
 	return 0;
@@ -236,14 +232,14 @@ void inode_table_destroy(struct inode_table *table)
 {
 	if (!table)
 		return;
-	while (table->all) {
-		struct inode *inode = table->all;
+	for (size_t i = 0; table->buckets && i < table->nr_buckets; i++) {
+		while (table->buckets[i]) {
+			struct inode *inode = table->buckets[i];
 
-		table->all = inode->all_next;
-		inode_free(inode);
+			table->buckets[i] = inode->hash_next;
+			inode_free(inode);
+		}
 	}
-	if (table->root)
-		inode_free(table->root);
 	free(table->buckets);
 	pthread_mutex_destroy(&table->lock);
 	free(table);
@@ -254,34 +250,54 @@ struct inode *inode_root(struct fs *fs)
 	return fs->inodes->root;
 }
 
-int inode_get(struct fs *fs, struct inode *parent, const char *name,
+/* The inode of backing (@st), if it is known. table->lock is held. */
+static struct inode *find_backing(struct inode_table *table, const struct stat *st)
+{
+	struct inode *inode = find(table, st->st_dev, st->st_ino);
+
+	if (!inode || inode->type == (st->st_mode & S_IFMT))
+		return inode;
+	/* Removed behind our back, and its number used again. */
+	inode->superseded = true;
+	return NULL;
+}
+
+static struct inode *add(struct inode_table *table, const struct stat *st, uint64_t mark)
+{
+	struct inode *inode = inode_new(st);
+
+	if (!inode)
+		return NULL;
+	hash_grow(table);
+	table_number(table, inode, mark);
+	hash_add(table, inode);
+	return inode;
+}
+
+int inode_get(struct fs *fs, struct inode *parent, int dirfd, const char *name,
 	      const struct stat *st, struct inode **out)
 {
 	struct inode_table *table = fs->inodes;
 	struct inode *inode;
+	uint64_t mark;
 	int ret = -EIO;
 
 	pthread_mutex_lock(&table->lock);
-	inode = find(table, st->st_dev, st->st_ino);
+	inode = find_backing(table, st);
+	if (!inode) {
+		pthread_mutex_unlock(&table->lock);
+		mark = inode_mark(dirfd, name);
+		pthread_mutex_lock(&table->lock);
+		inode = find_backing(table, st);
+		if (!inode)
+			inode = add(table, st, mark);
+	}
 	if (inode == table->root)
 		goto out;
-	if (inode && inode->type != (st->st_mode & S_IFMT)) {
-		/* Removed behind our back, and its number used again. */
-		table_unhash(table, inode);
-		inode = NULL;
-	}
-	ret = -ENOMEM;
-	if (!inode) {
-		inode = inode_new(st);
-		if (!inode)
-			goto out;
-		hash_grow(table);
-		hash_add(table, inode);
-		all_add(table, inode);
-	}
-	ret = link_remember(inode, parent, name);
+	ret = inode ? link_remember(inode, parent, name) : -ENOMEM;
 	if (ret) {
-		free_chain(bury(table, inode));
+		if (inode)
+			free_chain(bury(table, inode));
 		goto out;
 	}
 	if (!inode->nr_lookups++)
@@ -295,30 +311,28 @@ out:
 int inode_get_nameless(struct fs *fs, const struct stat *st, int fd, struct inode **out)
 {
 	struct inode_table *table = fs->inodes;
-	struct inode *inode = inode_new(st), *stale;
+	struct inode *inode, *stale;
+	uint64_t mark = inode_mark(fd, "");
+	int pin_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-	if (!inode)
-		return -ENOMEM;
-	inode->pin_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (inode->pin_fd < 0) {
-		int ret = -errno;
-
-		inode_free(inode);
-		return ret;
-	}
-	inode->mtime = st->st_mtim;
-	inode->nr_lookups = 1;
+	if (pin_fd < 0)
+		return -errno;
 	pthread_mutex_lock(&table->lock);
 	/* Removed behind our back, and its number used again. */
 	stale = find(table, st->st_dev, st->st_ino);
 	if (stale)
-		table_unhash(table, stale);
-	hash_grow(table);
-	hash_add(table, inode);
-	all_add(table, inode);
+		stale->superseded = true;
+	inode = add(table, st, mark);
+	if (inode) {
+		inode->pin_fd = pin_fd;
+		inode->mtime = st->st_mtim;
+		inode->nr_lookups = 1;
+	}
 	pthread_mutex_unlock(&table->lock);
+	if (!inode)
+		close(pin_fd);
 	*out = inode;
-	return 0;
+	return inode ? 0 : -ENOMEM;
 }
 
 void inode_forget(struct fs *fs, struct inode *inode, uint64_t nr)
@@ -367,28 +381,24 @@ void inode_release(struct fs *fs, struct inode *inode)
 	free_and_trim(fs, dead);
 }
 
-void inode_visit(struct fs *fs, void (*visit)(struct inode *inode, void *arg), void *arg)
+int inode_all(struct fs *fs, mode_t type, struct inode ***out, size_t *nr)
 {
 	struct inode_table *table = fs->inodes;
-	struct inode *inode, *next;
 
-	visit(table->root, arg);
+	*nr = 0;
 	pthread_mutex_lock(&table->lock);
-	inode = table->all;
-	if (inode)
-		inode->nr_refs++;
-	pthread_mutex_unlock(&table->lock);
-	while (inode) {
-		visit(inode, arg);
-		/* Held, so it is still in the list. */
-		pthread_mutex_lock(&table->lock);
-		next = inode->all_next;
-		if (next)
-			next->nr_refs++;
-		pthread_mutex_unlock(&table->lock);
-		inode_release(fs, inode);
-		inode = next;
+	*out = calloc(table->nr_hashed, sizeof(**out));
+	for (size_t i = 0; *out && i < table->nr_buckets; i++) {
+		for (struct inode *inode = table->buckets[i]; inode;
+		     inode = inode->hash_next) {
+			if (inode->type != type)
+				continue;
+			inode->nr_refs++;
+			(*out)[(*nr)++] = inode;
+		}
 	}
+	pthread_mutex_unlock(&table->lock);
+	return *out ? 0 : -ENOMEM;
 }
 
 struct inode *inode_find(struct fs *fs, const struct stat *st)

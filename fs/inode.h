@@ -42,12 +42,13 @@ struct inode_link {
 
 struct inode {
 	struct inode *hash_next;
-	struct inode *all_prev, *all_next;
 	struct inode_link *links; /* newest first; none for the root and removed inodes */
 	dev_t dev;		  /* of the backing inode: the key of the table */
 	ino_t ino;
+	uint64_t id;	     /* the kernel's number for it, fs/inode_id.c */
+	uint32_t generation; /* that goes with the number into file handles */
 	mode_t type;	     /* S_IFMT bits */
-	uint32_t generation; /* our address may have been another inode's before */
+	bool superseded;     /* the backing number may be another inode's by now */
 	uint64_t nr_lookups; /* the kernel's references */
 	uint32_t nr_refs;    /* ours: children, operations in progress, open files */
 	int pin_fd;	     /* O_PATH, or -1 */
@@ -85,11 +86,11 @@ void inode_table_destroy(struct inode_table *table);
 struct inode *inode_root(struct fs *fs);
 
 /*
- * The inode for backing (@st) found as @name in @parent, made if it is new; one lookup
- * reference more. Remembers the name. The tree is held. -ENOMEM, -EIO (the root inside
- * itself).
+ * The inode for backing (@st) found as @name in @parent, whose descriptor is @dirfd, made
+ * if it is new; one lookup reference more. Remembers the name. The tree is held. -ENOMEM,
+ * -EIO (the root inside itself).
  */
-int inode_get(struct fs *fs, struct inode *parent, const char *name,
+int inode_get(struct fs *fs, struct inode *parent, int dirfd, const char *name,
 	      const struct stat *st, struct inode **out);
 
 /*
@@ -101,6 +102,34 @@ int inode_get_nameless(struct fs *fs, const struct stat *st, int fd, struct inod
 
 /* Drops @nr lookup references (FUSE FORGET). */
 void inode_forget(struct fs *fs, struct inode *inode, uint64_t nr);
+
+/* --- numbers (fs/inode_id.c) --- */
+
+/* The inode that the kernel knows as @id, which it has not forgotten. NULL: there is
+ * none.
+ */
+struct inode *inode_by_id(struct fs *fs, uint64_t id);
+
+/* The same for a number that may be forgotten; one lookup reference more. */
+struct inode *inode_look_again(struct fs *fs, uint64_t id);
+
+/* The directory of @inode's newest name, one lookup reference more; NULL: no name. */
+struct inode *inode_parent(struct fs *fs, struct inode *inode);
+
+/*
+ * What tells (@dirfd, @name; "": @dirfd itself) from every inode that had or will have
+ * its number in the backing store. 0 when the store does not say.
+ */
+uint64_t inode_mark(int dirfd, const char *name);
+
+/* The id of a backing inode with that mark, unless another one has it at the time. */
+uint64_t inode_lasting_id(ino_t ino, uint64_t mark);
+
+/* Whether @id means the same once it has been forgotten. */
+bool inode_id_lasts(uint64_t id);
+
+/* Whether @id may be the number of backing inode @ino. */
+bool inode_id_may_be(uint64_t id, ino_t ino);
 
 /* A reference of ours, so that a forget meanwhile does not free it. */
 void inode_hold(struct fs *fs, struct inode *inode);
@@ -145,10 +174,10 @@ bool inode_is_gone(struct fs *fs, struct inode *inode);
 int inode_open_backing(struct fs *fs, struct inode *inode, int flags);
 
 /*
- * Calls @visit, with no lock held, for every inode the kernel may have pages of (suspend
- * drops them). Inodes that come up meanwhile may be missed.
+ * All known inodes of that type (S_IFMT bits), held: the caller releases each, and frees
+ * the array. Those that come up meanwhile may be missing. 0 or -ENOMEM.
  */
-void inode_visit(struct fs *fs, void (*visit)(struct inode *inode, void *arg), void *arg);
+int inode_all(struct fs *fs, mode_t type, struct inode ***out, size_t *nr);
 
 /* --- for those who change the tree, which they hold for writing --- */
 

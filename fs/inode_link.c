@@ -180,7 +180,7 @@ void inode_removed(struct fs *fs, struct inode *inode, struct inode *dir,
 	link = link_remove(inode, dir, name);
 	/* The number of a backing inode that is gone may come back for another one. */
 	if (S_ISDIR(st->st_mode) || st->st_nlink <= 1) {
-		table_unhash(fs->inodes, inode);
+		inode->superseded = true;
 		if (inode->pin_fd < 0 && !inode->gone)
 			keep_attributes(inode, st);
 	}

@@ -14,17 +14,24 @@ struct inode_table {
 	struct inode **buckets;
 	size_t nr_buckets; /* a power of two */
 	size_t nr_hashed;
-	struct inode *all; /* every inode, hashed or not, but the root */
 	struct inode *root;
-	uint32_t last_mark; /* of inode_link.unsynced */
+	uint32_t last_mark;		    /* of inode_link.unsynced */
+	uint32_t last_tag, last_generation; /* of numbers that do not last */
 
 	struct inode *lru_first, *lru_last; /* directories with a cached descriptor */
 	unsigned nr_fds;
 	unsigned max_fds;
 };
 
-/* Takes @inode out of the hash, if it is there; table->lock is held. */
-void table_unhash(struct inode_table *table, struct inode *inode);
+/* What an id and the backing number it was made of have in common: the key of the hash.
+ */
+uint64_t table_key(uint64_t ino_or_id);
+
+/* The inode with that number of ours, or NULL. table->lock is held. */
+struct inode *table_find_id(struct inode_table *table, uint64_t id);
+
+/* Gives @inode, not hashed yet, its id and generation. table->lock is held. */
+void table_number(struct inode_table *table, struct inode *inode, uint64_t mark);
 
 /* Adds the name, or makes it the newest. table->lock is held. 0 or -ENOMEM. */
 int link_remember(struct inode *inode, struct inode *parent, const char *name);

@@ -48,7 +48,7 @@ int ns_entry_at(struct fs *fs, struct inode *dir, int dirfd, const char *entry,
 
 	if (fstatat(dirfd, entry, &out->attr, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	ret = inode_get(fs, dir, entry, &out->attr, &out->inode);
+	ret = inode_get(fs, dir, dirfd, entry, &out->attr, &out->inode);
 	if (!ret)
 		inode_plain(&out->attr);
 	return ret;

@@ -28,6 +28,13 @@ struct ns_entry {
 
 int ns_lookup(struct worker *w, struct inode *dir, const char *name,
 	      struct ns_entry *out);
+/*
+ * The inode that the kernel knew, or knows, by that number (a file handle's). -ESTALE
+ * when there is none any more. May take as long as listing the whole volume.
+ */
+int ns_lookup_id(struct worker *w, uint64_t id, struct ns_entry *out);
+/* The directory that @dir is in. -ESTALE when it was removed. */
+int ns_lookup_parent(struct worker *w, struct inode *dir, struct ns_entry *out);
 int ns_mkdir(struct worker *w, struct inode *dir, const char *name, mode_t mode,
 	     const struct ns_caller *caller, struct ns_entry *out);
 int ns_mknod(struct worker *w, struct inode *dir, const char *name, mode_t mode,

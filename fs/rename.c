@@ -111,6 +111,7 @@ static void settle(struct fs *fs, struct rename *r)
 	const char *from_entry = from->name.backing.entry,
 		   *to_entry = to->name.backing.entry;
 
+	__atomic_add_fetch(&fs->nr_moves, 1, __ATOMIC_SEQ_CST);
 	if (r->flags & RENAME_EXCHANGE) {
 		inode_move(fs, to->inode, to->name.dir, to_entry, from->name.dir,
 			   from->link);
