@@ -161,6 +161,7 @@ $(LINKS): $(BIN)/hsmsetup
 SRC_NAMESPACE := $(patsubst %,fs/%.c,attr create dirid inode inode_id inode_link link log names namespace \
 	place readdir remove rename search sync tmpfile)
 UNIT_SRC_namespace_test := $(SRC_NAMESPACE)
+UNIT_SRC_fetch_test := fs/fetch.c
 UNIT_SRC_hostile_names_test := $(SRC_NAMESPACE)
 UNIT_SRC_readdir_test := $(SRC_NAMESPACE)
 UNIT_SRC_rename_test := $(SRC_NAMESPACE)

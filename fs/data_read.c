@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fs/data.h"
+#include "fs/fetch.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
 #include "fs/pages.h"
@@ -81,7 +82,7 @@ static int prepare(struct worker *w, struct data_request *request)
 				  .dst = engine_offset(&w->engine, slot->data),
 				  .dst_len = ENGINE_DATA_BYTES};
 	memcpy(request->op.sqe.file_id, file->id, PAGE_ID_BYTES);
-	return pages_read_backing(file->fd, slot->sealed, end - start, start);
+	return fetch_backing(w, file->fd, slot->sealed, end - start, start);
 }
 
 void data_read(struct worker *w, struct data_request *request)

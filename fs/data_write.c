@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/data.h"
+#include "fs/fetch.h"
 #include "fs/inode.h"
 #include "fs/pages.h"
 #include "fs/volume/layout.h"
@@ -134,8 +135,8 @@ static uint32_t surviving(const struct data_request *request, uint64_t index)
 }
 
 /* Reads the old pages that are needed: those at the write's edges. 0 or -errno. */
-static int read_old(const struct data_request *request, uint32_t first_len,
-		    uint32_t last_len)
+static int read_old(struct worker *w, const struct data_request *request,
+		    uint32_t first_len, uint32_t last_len)
 {
 	int fd = request->inode->file.fd;
 	uint8_t *old = request->slot->old;
@@ -143,13 +144,13 @@ static int read_old(const struct data_request *request, uint32_t first_len,
 
 	/* the commonest case, a small write across two pages, takes one system call */
 	if (first_len == PAGE_BYTES && last_len && request->last == request->first + 1)
-		return pages_read_backing(fd, old, first_len + last_len,
-					  request->first * PAGE_BYTES);
+		return fetch_backing(w, fd, old, first_len + last_len,
+				     request->first * PAGE_BYTES);
 	if (first_len)
-		ret = pages_read_backing(fd, old, first_len, request->first * PAGE_BYTES);
+		ret = fetch_backing(w, fd, old, first_len, request->first * PAGE_BYTES);
 	if (!ret && last_len)
-		ret = pages_read_backing(fd, old + PAGE_BYTES, last_len,
-					 request->last * PAGE_BYTES);
+		ret = fetch_backing(w, fd, old + PAGE_BYTES, last_len,
+				    request->last * PAGE_BYTES);
 	return ret;
 }
 
@@ -162,7 +163,7 @@ static int prepare(struct worker *w, struct data_request *request)
 	uint32_t first_len = surviving(request, request->first);
 	uint32_t last_len =
 		request->last > request->first ? surviving(request, request->last) : 0;
-	int ret = read_old(request, first_len, last_len);
+	int ret = read_old(w, request, first_len, last_len);
 
 	if (ret)
 		return ret;

@@ -96,6 +96,17 @@ void worker_may_block(struct worker *w)
 	worker_release_baton(w);
 }
 
+void worker_step_aside(struct worker *w)
+{
+	struct pollfd fd = {.events = POLLIN};
+
+	if (!w->has_baton)
+		return;
+	fd.fd = w->loop->fuse_fd;
+	if (poll(&fd, 1, 0) > 0)
+		worker_may_block(w);
+}
+
 /* The lock is held. */
 static void wipe_locked(struct worker *w)
 {

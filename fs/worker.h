@@ -40,6 +40,12 @@ void worker_may_block(struct worker *w);
 /* The same without completing anything: for waiting until operations can complete. */
 void worker_release_baton(struct worker *w);
 
+/*
+ * Call before waiting for the store: if a request is there to be received, the same as
+ * worker_may_block(). A lone client's worker keeps on receiving.
+ */
+void worker_step_aside(struct worker *w);
+
 /* Takes part in the round of wiping that loop_wipe() may have begun. */
 void worker_wipe(struct worker *w);
 
