@@ -158,8 +158,8 @@ $(LINKS): $(BIN)/hsmsetup
 # --- tests ----------------------------------------------------------------------------
 # Tests that bring stand-ins (tests/unit/*_fixture.h) name what they are linked with
 # instead of the libraries above fs/volume.
-SRC_NAMESPACE := $(patsubst %,fs/%.c,attr create dirid inode inode_id inode_link link log names namespace \
-	place readdir remove rename search sync tmpfile)
+SRC_NAMESPACE := $(patsubst %,fs/%.c,acl acl_value attr create dirid inode inode_id inode_link link log names namespace \
+	place readdir remove rename search sync tmpfile xattr)
 UNIT_SRC_namespace_test := $(SRC_NAMESPACE)
 UNIT_SRC_fetch_test := fs/fetch.c
 UNIT_SRC_hostile_names_test := $(SRC_NAMESPACE)

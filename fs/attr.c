@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fs/acl.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
@@ -89,11 +90,20 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	}
 	if (!ret && (changes & ~(unsigned)(ATTR_SIZE | ATTR_CTIME)))
 		ret = set_in_place(worker_fs(w), inode, changes, want);
+	if (!ret && (changes & ATTR_MODE))
+		ret = acl_follow_mode(w, inode, want->st_mode);
 	if (!ret)
 		ret = attr_get(w, inode, out);
 	if (!ret && (changes & ATTR_MTIME))
 		inode_set_mtime(worker_fs(w), inode, &out->st_mtim);
 	return ret;
+}
+
+int attr_chmod(struct worker *w, struct inode *inode, mode_t mode)
+{
+	struct stat want = {.st_mode = mode};
+
+	return set_in_place(worker_fs(w), inode, ATTR_MODE, &want);
 }
 
 int attr_drop_set_id(struct worker *w, struct inode *inode)
@@ -113,8 +123,7 @@ int attr_drop_set_id(struct worker *w, struct inode *inode)
 		mode &= ~(mode_t)S_ISGID;
 	if (mode == st.st_mode)
 		return 0;
-	st.st_mode = mode;
-	return set_in_place(worker_fs(w), inode, ATTR_MODE, &st);
+	return attr_chmod(w, inode, mode);
 }
 
 int attr_access(struct worker *w, struct inode *inode, int mask)

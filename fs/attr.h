@@ -23,9 +23,15 @@ enum attr_change {
 
 int attr_get(struct worker *w, struct inode *inode, struct stat *out);
 
-/* Applies @changes of @want in the order size, owner, mode, times; then as attr_get(). */
+/*
+ * Applies @changes of @want in the order size, owner, mode (which an ACL follows), times;
+ * then as attr_get().
+ */
 int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	     const struct stat *want, struct stat *out);
+
+/* Changes the permission and set-id bits of the backing inode, and no ACL. */
+int attr_chmod(struct worker *w, struct inode *inode, mode_t mode);
 
 /*
  * What writing by somebody without CAP_FSETID does: takes the set-user-id bit, and the

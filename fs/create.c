@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/acl.h"
 #include "fs/dirid.h"
 #include "fs/file.h"
 #include "fs/fs.h"
@@ -23,7 +24,8 @@ struct request {
 	const char *target;   /* of a symlink, sealed */
 	struct inode *linked; /* the inode that gets another name */
 	const struct ns_caller *caller;
-	int fd; /* MAKE_FILE: the descriptor that was opened */
+	struct acl_heritage *heritage; /* NULL for what has no mode of its own */
+	int fd;			       /* MAKE_FILE: the descriptor that was opened */
 };
 
 static int make_link(struct fs *fs, struct inode *inode, int dirfd, const char *entry)
@@ -52,7 +54,7 @@ static int make_entry(struct fs *fs, struct request *rq, int dirfd, const char *
 
 	switch (rq->what) {
 	case MAKE_DIR:
-		ret = mkdirat(dirfd, entry, rq->mode);
+		ret = mkdirat(dirfd, entry, rq->mode & 07777);
 		break;
 	case MAKE_NODE:
 		ret = mknodat(dirfd, entry, rq->mode, rq->rdev);
@@ -63,7 +65,7 @@ static int make_entry(struct fs *fs, struct request *rq, int dirfd, const char *
 	case MAKE_FILE:
 		rq->fd = openat(dirfd, entry,
 				O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC,
-				rq->mode);
+				rq->mode & 07777);
 		ret = rq->fd < 0 ? -1 : 0;
 		break;
 	case MAKE_LINK:
@@ -102,6 +104,12 @@ static int give_away(struct fs *fs, const struct request *rq, int dirfd,
 	return 0;
 }
 
+static int give_acl(const struct request *rq, int dirfd, const char *entry)
+{
+	return rq->what == MAKE_FILE ? acl_give(rq->fd, NULL, rq->heritage)
+				     : acl_give(dirfd, entry, rq->heritage);
+}
+
 /* With dir->lock held: side entry, entry and owner, or nothing. */
 static int make_all(struct fs *fs, const struct ns_name *name, struct request *rq,
 		    int dirfd)
@@ -118,6 +126,8 @@ static int make_all(struct fs *fs, const struct ns_name *name, struct request *r
 	ret = make_entry(fs, rq, dirfd, entry);
 	if (!ret) {
 		ret = give_away(fs, rq, dirfd, entry);
+		if (!ret && rq->heritage)
+			ret = give_acl(rq, dirfd, entry);
 		if (!ret)
 			return 0;
 		unmake_entry(rq, dirfd, entry);
@@ -181,25 +191,46 @@ static int make(struct worker *w, struct inode *dir, const char *plain,
 	return ret;
 }
 
+/* The same for what has a mode, and may have an ACL. */
+static int make_with_mode(struct worker *w, struct inode *dir, const char *plain,
+			  struct request *rq, struct ns_entry *out)
+{
+	mode_t umask = rq->caller ? rq->caller->umask : 0;
+	int ret = acl_prepare(w, dir, rq->mode, umask, rq->heritage);
+
+	if (ret)
+		return ret;
+	rq->mode = acl_first_mode(rq->heritage);
+	return make(w, dir, plain, rq, out);
+}
+
 int ns_mkdir(struct worker *w, struct inode *dir, const char *name, mode_t mode,
 	     const struct ns_caller *caller, struct ns_entry *out)
 {
-	struct request rq = {.what = MAKE_DIR, .mode = mode, .caller = caller};
+	struct acl_heritage heritage;
+	struct request rq = {
+		.what = MAKE_DIR,
+		.mode = mode | S_IFDIR,
+		.caller = caller,
+		.heritage = &heritage,
+	};
 
-	return make(w, dir, name, &rq, out);
+	return make_with_mode(w, dir, name, &rq, out);
 }
 
 int ns_mknod(struct worker *w, struct inode *dir, const char *name, mode_t mode,
 	     dev_t rdev, const struct ns_caller *caller, struct ns_entry *out)
 {
+	struct acl_heritage heritage;
 	struct request rq = {
 		.what = MAKE_NODE,
 		.mode = mode,
 		.rdev = rdev,
 		.caller = caller,
+		.heritage = &heritage,
 	};
 
-	return make(w, dir, name, &rq, out);
+	return make_with_mode(w, dir, name, &rq, out);
 }
 
 /* Seals @target into @text. */
@@ -272,11 +303,17 @@ forget:
 int ns_create(struct worker *w, struct inode *dir, const char *name, mode_t mode,
 	      int flags, const struct ns_caller *caller, struct ns_entry *out)
 {
-	struct request rq = {.what = MAKE_FILE, .mode = mode, .caller = caller};
+	struct acl_heritage heritage;
+	struct request rq = {
+		.what = MAKE_FILE,
+		.caller = caller,
+		.heritage = &heritage,
+	};
 	int ret;
 
 	do {
-		ret = make(w, dir, name, &rq, out);
+		rq.mode = mode | S_IFREG;
+		ret = make_with_mode(w, dir, name, &rq, out);
 		if (ret != -EEXIST || (flags & O_EXCL))
 			return ret;
 		ret = open_existing(w, dir, name, flags, out);

@@ -16,6 +16,7 @@ struct fs {
 	int root_fd; /* backing directory, O_PATH */
 	bool read_only;
 	bool shared;	/* -o sharedstorage: others change the volume meanwhile */
+	bool acl;	/* -o acl */
 	bool unsettled; /* not closed cleanly, and not settled since: ends are in doubt */
 	bool unrestored; /* a file could not be given back its end; atomic */
 	bool give_away; /* we are root: new inodes belong to their maker */

@@ -63,7 +63,11 @@ static inline struct ns_caller fuse_entry_caller(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	return (struct ns_caller){.uid = ctx->uid, .gid = ctx->gid};
+	return (struct ns_caller){
+		.uid = ctx->uid,
+		.gid = ctx->gid,
+		.umask = ctx->umask,
+	};
 }
 
 #endif

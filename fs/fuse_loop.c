@@ -58,6 +58,7 @@ struct loop {
 	uint64_t spin_ns;
 	bool init_pending; /* INIT was received and is not answered yet */
 	uint64_t offered;  /* FUSE_* flags of the kernel */
+	bool setxattr_ext; /* SETXATTR has its longer form */
 };
 
 static _Thread_local struct worker *current;
@@ -229,13 +230,13 @@ static void sleep_until_ready(struct worker *w, struct engine_slot *slot, bool r
  * Requests that can be served while no key is there. Unmounting must be possible then:
  * the kernel writes back times and waits for that.
  */
-static bool needs_key(const struct fuse_in_header *header)
+static bool needs_key(const struct fs *fs, const struct fuse_in_header *header)
 {
 	const struct fuse_setattr_in *setattr = (const void *)(header + 1);
 
 	switch (header->opcode) {
 	case FUSE_SETATTR:
-		return setattr->valid & FATTR_SIZE;
+		return setattr->valid & (FATTR_SIZE | (fs->acl ? FATTR_MODE : 0));
 	case FUSE_INIT:
 	case FUSE_DESTROY:
 	case FUSE_FORGET:
@@ -278,7 +279,7 @@ static bool park_request(struct loop *loop, const void *message, size_t len)
 		park_free(parked);
 		return true;
 	}
-	if (link_epoch(loop->fs->link) || !needs_key(header))
+	if (link_epoch(loop->fs->link) || !needs_key(loop->fs, header))
 		return false;
 	return !park_add(&loop->park, header->unique, message, len);
 }
@@ -339,23 +340,34 @@ static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wai
 }
 
 /*
- * libfuse 3.14 does not know FUSE_TMPFILE. It is a CREATE of "/", a name that no entry
- * can have, and has the same reply.
+ * What libfuse 3.14 does not know, in words that it does: FUSE_TMPFILE is a CREATE of
+ * "/", a name that no entry can have, with the same reply; and SETXATTR loses its flags.
  */
-static void translate(struct fuse_in_header *header)
+static void translate(struct worker *w, struct fuse_in_header *header)
 {
+	struct fuse_setxattr_in *setxattr = (void *)(header + 1);
+	const size_t known = FUSE_COMPAT_SETXATTR_IN_SIZE;
+
 	if (header->opcode == FUSE_TMPFILE)
 		header->opcode = FUSE_CREATE;
+	if (header->opcode != FUSE_SETXATTR || !w->loop->setxattr_ext)
+		return;
+	w->setxattr_flags = setxattr->setxattr_flags;
+	memmove((char *)setxattr + known, setxattr + 1,
+		header->len - sizeof(*header) - sizeof(*setxattr));
+	header->len -= (uint32_t)(sizeof(*setxattr) - known);
 }
 
 /* A handler makes the slot its own by setting w->slot to NULL. */
 static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
 {
-	struct fuse_buf buf = {.mem = slot->data - WRITE_HEADERS, .size = (size_t)len};
+	struct fuse_in_header *header = (void *)(slot->data - WRITE_HEADERS);
+	struct fuse_buf buf = {.mem = header, .size = (size_t)len};
 
 	w->slot = slot;
-	note_init(w->loop, buf.mem);
-	translate(buf.mem);
+	note_init(w->loop, header);
+	translate(w, header);
+	buf.size = header->len;
 	fuse_session_process_buf(w->loop->se, &buf);
 	w->request = NULL;
 	w->interrupted = NULL;
@@ -443,16 +455,18 @@ static void start_worker(struct loop *loop)
  * KILLPRIV_V2 set-id bits are ours to take, and the kernel does not look for
  * security.capability before each write.
  */
-static void amend_init(const struct loop *loop, const struct fuse_out_header *header,
+static void amend_init(struct loop *loop, const struct fuse_out_header *header,
 		       struct iovec *iov)
 {
 	struct fuse_init_out *init = iov->iov_base;
 	uint64_t flags = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT |
-			 FUSE_DIRECT_IO_ALLOW_MMAP;
+			 FUSE_DIRECT_IO_ALLOW_MMAP |
+			 (loop->fs->acl ? FUSE_SETXATTR_EXT : 0);
 
 	if (header->error || iov->iov_len < offsetof(struct fuse_init_out, unused))
 		return;
 	flags &= loop->offered;
+	loop->setxattr_ext = flags & FUSE_SETXATTR_EXT;
 	init->flags |= (uint32_t)flags;
 	if (flags & FUSE_INIT_EXT)
 		init->flags2 |= (uint32_t)(flags >> 32);

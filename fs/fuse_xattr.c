@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fs/acl.h"
 #include "fs/fs.h"
 #include "fs/fuse_entry.h"
 #include "fs/xattr.h"
@@ -34,9 +35,15 @@ static void do_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			const char *value, size_t size, int flags)
 {
 	struct worker *w = fuse_entry_worker(req);
+	struct inode *inode = fuse_entry_inode(w->fs, ino);
+	int ret;
 
-	fuse_reply_err(req, -xattr_set(w, fuse_entry_inode(w->fs, ino), name, value, size,
-				       flags));
+	if (acl_is_name(w->fs, name))
+		ret = acl_set(w, inode, name, value, size,
+			      w->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID);
+	else
+		ret = xattr_set(w, inode, name, value, size, flags);
+	fuse_reply_err(req, -ret);
 }
 
 static void do_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)

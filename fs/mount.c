@@ -28,6 +28,7 @@
 #include "fs/volume/mountctl.h"
 
 #define SHARED_OPTION "sharedstorage"
+#define ACL_OPTION    "acl"
 
 enum { MAX_WRITE = 1024 * 1024, MAX_BACKGROUND = 64 };
 
@@ -170,6 +171,11 @@ static char *escape(const char *text)
 	return out;
 }
 
+static bool is_word(const char *at, size_t len, const char *word)
+{
+	return len == strlen(word) && !strncmp(at, word, len);
+}
+
 /* Options of FUSE to @mount->options; ours to where they belong. 0 or -ENOMEM. */
 static int sort_options(struct mount *mount)
 {
@@ -181,8 +187,10 @@ static int sort_options(struct mount *mount)
 		return -ENOMEM;
 	for (; *at; at += word + !!at[word]) {
 		word = strcspn(at, ",");
-		if (word == strlen(SHARED_OPTION) && !strncmp(at, SHARED_OPTION, word)) {
+		if (is_word(at, word, SHARED_OPTION)) {
 			mount->fs.shared = true;
+		} else if (is_word(at, word, ACL_OPTION)) {
+			mount->fs.acl = true;
 		} else if (word) {
 			mount->options[used++] = ',';
 			memcpy(mount->options + used, at, word);
@@ -221,12 +229,16 @@ static void do_init(void *userdata, struct fuse_conn_info *conn)
 				       FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_CACHE_SYMLINKS |
 				       FUSE_CAP_EXPORT_SUPPORT;
 	static const unsigned caches = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS;
+	/* umasks are ours then: a default ACL counts in their place */
+	static const unsigned acls = FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 	static const unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 					 FUSE_CAP_SPLICE_MOVE | FUSE_CAP_AUTO_INVAL_DATA;
 	const struct fs *fs = userdata;
 
 	conn->want |= conn->capable & wanted;
 	conn->want &= ~unwanted;
+	if (fs->acl)
+		conn->want |= conn->capable & acls;
 	if (fs->shared)
 		conn->want &= ~caches;
 	conn->max_write = MAX_WRITE;

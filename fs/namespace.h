@@ -18,6 +18,7 @@ struct inode;
 struct ns_caller {
 	uid_t uid;
 	gid_t gid;
+	mode_t umask; /* where ACLs are on: whether it counts depends on the directory */
 };
 
 /* An inode with one more lookup reference, and its attributes. */

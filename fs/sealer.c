@@ -11,6 +11,7 @@ enum { HALF = ENGINE_DATA_BYTES / 2 };
 const uint8_t SEALER_DIR_ID[PAGE_ID_BYTES] = "directory id v1";
 const uint8_t SEALER_SYMLINK[PAGE_ID_BYTES] = "symlink v1";
 const uint8_t SEALER_ATTRIBUTE[PAGE_ID_BYTES] = "attribute v1";
+const uint8_t SEALER_SYSTEM[PAGE_ID_BYTES] = "system attr. v1";
 
 static bool is_sealing(enum ring_op op)
 {

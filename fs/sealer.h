@@ -28,6 +28,7 @@ extern const uint8_t SEALER_SYMLINK[PAGE_ID_BYTES];
 
 /* What the names of extended attributes are bound to, in a directory id's place. */
 extern const uint8_t SEALER_ATTRIBUTE[PAGE_ID_BYTES];
+extern const uint8_t SEALER_SYSTEM[PAGE_ID_BYTES]; /* those of the system, as ACLs */
 
 /*
  * Runs @op (RING_NAME_* with a directory id as @context, RING_BLOB_* with a constant

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fs/acl.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
@@ -32,7 +33,8 @@ static int give_away(int dirfd, int fd, mode_t mode, const struct ns_caller *cal
 static int open_nameless(struct fs *fs, int dirfd, mode_t mode,
 			 const struct ns_caller *caller)
 {
-	int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode), ret = 0;
+	int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode & 07777);
+	int ret = 0;
 
 	if (fd < 0) /* EISDIR: a store that takes no notice of the flag */
 		return errno == EISDIR ? -EOPNOTSUPP : -errno;
@@ -60,14 +62,18 @@ int ns_tmpfile(struct worker *w, struct inode *dir, mode_t mode,
 	       const struct ns_caller *caller, struct ns_entry *out)
 {
 	struct fs *fs = worker_fs(w);
-	int fd, ret = 0;
+	struct acl_heritage heritage;
+	int ret = acl_prepare(w, dir, mode | S_IFREG, caller->umask, &heritage), fd;
 
+	if (ret)
+		return ret;
 	pthread_rwlock_rdlock(&fs->tree);
-	fd = make_in_tree(fs, dir, mode, caller);
+	fd = make_in_tree(fs, dir, acl_first_mode(&heritage), caller);
 	pthread_rwlock_unlock(&fs->tree);
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &out->attr))
+	ret = acl_give(fd, NULL, &heritage);
+	if (!ret && fstat(fd, &out->attr))
 		ret = -errno;
 	if (!ret)
 		ret = inode_get_nameless(fs, &out->attr, fd, &out->inode);

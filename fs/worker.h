@@ -18,6 +18,7 @@ struct worker {
 	struct loop *loop;
 	struct engine engine;
 	struct engine_slot *slot; /* of the request being dispatched */
+	uint32_t setxattr_flags;  /* its own, when it is a SETXATTR */
 	/* the request being dispatched, for waits that can be interrupted */
 	void *request;
 	bool (*interrupted)(void *request);

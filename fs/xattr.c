@@ -2,12 +2,16 @@
 #include "fs/xattr.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
+#include "fs/fs.h"
 #include "fs/inode.h"
 #include "fs/names.h"
 #include "fs/sealer.h"
@@ -21,16 +25,30 @@
 enum {
 	PLAIN_PREFIX_LEN = sizeof(PLAIN_PREFIX) - 1,
 	BACKING_PREFIX_LEN = sizeof(BACKING_PREFIX) - 1,
-	NAME_MAX_BYTES = 255, /* of an attribute's name, to Linux */
 	LIST_MAX_BYTES = 65536,
 	SEALED_MAX = XATTR_VALUE_MAX + NAME_BLOB_OVERHEAD,
 };
 
+/* Where a name is kept, and under which part of it. */
+struct space {
+	const uint8_t *context;
+	const char *name;
+};
+
 /* An attribute's name, sealed. */
 struct sealed {
-	char backing[NAME_MAX_BYTES + 1];
+	char backing[XATTR_NAME_MAX + 1];
 	/* what the value's seal is bound to: the name's seal is as good as the name */
 	uint8_t context[PAGE_ID_BYTES];
+};
+
+/* A system call on an attribute of an inode. */
+struct call {
+	enum { CALL_GET, CALL_SET, CALL_REMOVE } what;
+	const char *name;
+	void *value; /* CALL_SET does not change it */
+	size_t len;
+	int flags;
 };
 
 /* Where the system calls on paths find an inode; they have no *at() forms yet. */
@@ -39,21 +57,32 @@ struct attr_path {
 	char text[PATH_MAX];
 };
 
+static int space_of(const struct fs *fs, const char *name, struct space *out)
+{
+	if (!strncmp(name, PLAIN_PREFIX, PLAIN_PREFIX_LEN)) {
+		*out = (struct space){SEALER_ATTRIBUTE, name + PLAIN_PREFIX_LEN};
+		return *out->name ? 0 : -EINVAL;
+	}
+	if (fs->acl &&
+	    (!strcmp(name, XATTR_ACL_ACCESS) || !strcmp(name, XATTR_ACL_DEFAULT))) {
+		*out = (struct space){SEALER_SYSTEM, name};
+		return 0;
+	}
+	return -EOPNOTSUPP;
+}
+
 static int seal_name(struct worker *w, const char *name, struct sealed *out)
 {
 	struct name_backing backing;
 	uint8_t bytes[NAME_SEALED_MAX];
-	int ret;
+	struct space space;
+	int ret = space_of(worker_fs(w), name, &space);
 
-	if (strncmp(name, PLAIN_PREFIX, PLAIN_PREFIX_LEN))
-		return -EOPNOTSUPP;
-	name += PLAIN_PREFIX_LEN;
-	if (!*name)
-		return -EINVAL;
-	ret = names_seal(w, SEALER_ATTRIBUTE, name, &backing);
+	if (!ret)
+		ret = names_seal(w, space.context, space.name, &backing);
 	if (ret)
 		return ret;
-	if (*backing.side || strlen(backing.entry) > NAME_MAX_BYTES - BACKING_PREFIX_LEN)
+	if (*backing.side || strlen(backing.entry) > XATTR_NAME_MAX - BACKING_PREFIX_LEN)
 		return -ERANGE;
 	ret = name_base64_decode(backing.entry, bytes, sizeof(bytes));
 	if (ret < (int)sizeof(out->context))
@@ -88,22 +117,67 @@ static int leave(struct worker *w, struct attr_path *path, ssize_t result, int e
 	return (int)result;
 }
 
-/* The sealed value, or its length only when @out is NULL. */
-static int read_sealed(struct worker *w, struct inode *inode, const char *backing,
-		       uint8_t *out)
+static ssize_t call_once(const struct call *c, const char *path, bool follow)
 {
-	size_t room = out ? SEALED_MAX : 0;
+	switch (c->what) {
+	case CALL_GET:
+		return (follow ? getxattr : lgetxattr)(path, c->name, c->value, c->len);
+	case CALL_SET:
+		return (follow ? setxattr : lsetxattr)(path, c->name, c->value, c->len,
+						       c->flags);
+	default:
+		return (follow ? removexattr : lremovexattr)(path, c->name);
+	}
+}
+
+/* Again, with the owner's right to read and write lent for the moment. */
+static ssize_t call_lent(const struct call *c, const struct inode_place *place)
+{
+	int fd = openat(place->dirfd, place->name,
+			O_PATH | O_CLOEXEC | (place->pinned ? 0 : O_NOFOLLOW));
+	ssize_t result = -1;
+	int error = EACCES;
+	struct stat st;
+	char proc[32];
+
+	if (fd < 0)
+		return -1;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	if (!fstat(fd, &st) && !S_ISLNK(st.st_mode) &&
+	    !chmod(proc, (st.st_mode & 07777) | S_IRUSR | S_IWUSR)) {
+		result = call_once(c, proc, true);
+		error = errno;
+		if (chmod(proc, st.st_mode & 07777)) {
+			result = -1;
+			error = EIO;
+		}
+	}
+	close(fd);
+	errno = error;
+	return result;
+}
+
+static int run(struct worker *w, struct inode *inode, const struct call *c)
+{
 	struct attr_path path;
-	ssize_t len;
+	ssize_t result;
 	int ret = enter(w, inode, &path);
 
 	if (ret)
 		return ret;
-	if (path.place.pinned)
-		len = getxattr(path.text, backing, out, room);
-	else
-		len = lgetxattr(path.text, backing, out, room);
-	ret = leave(w, &path, len, errno);
+	result = call_once(c, path.text, path.place.pinned);
+	if (result < 0 && errno == EACCES)
+		result = call_lent(c, &path.place);
+	return leave(w, &path, result, errno);
+}
+
+/* The sealed value, or its length only when @out is NULL. */
+static int read_sealed(struct worker *w, struct inode *inode, const char *backing,
+		       uint8_t *out)
+{
+	struct call call = {CALL_GET, backing, out, out ? SEALED_MAX : 0, 0};
+	int ret = run(w, inode, &call);
+
 	if (ret == -ERANGE || (ret >= 0 && ret < NAME_BLOB_OVERHEAD) || ret > SEALED_MAX)
 		return -EIO;
 	return ret;
@@ -134,12 +208,10 @@ int xattr_get(struct worker *w, struct inode *inode, const char *name, void *val
 	return ret;
 }
 
-int xattr_set(struct worker *w, struct inode *inode, const char *name, const void *value,
-	      size_t len, int flags)
+int xattr_seal(struct worker *w, const char *name, const void *value, size_t len,
+	       struct xattr_sealed *out)
 {
-	uint8_t bytes[SEALED_MAX];
-	struct sealer_item item = {.in = value, .out = bytes};
-	struct attr_path path;
+	struct sealer_item item = {.in = value, .out = out->value};
 	struct sealed sealed;
 	int ret = seal_name(w, name, &sealed);
 
@@ -151,32 +223,34 @@ int xattr_set(struct worker *w, struct inode *inode, const char *name, const voi
 	ret = sealer_run(w, RING_BLOB_SEAL, sealed.context, &item, 1);
 	if (!ret && item.status)
 		ret = -EIO;
-	if (!ret)
-		ret = enter(w, inode, &path);
-	if (ret)
-		return ret;
-	if (path.place.pinned)
-		ret = setxattr(path.text, sealed.backing, bytes, item.out_len, flags);
-	else
-		ret = lsetxattr(path.text, sealed.backing, bytes, item.out_len, flags);
-	return leave(w, &path, ret, errno);
+	memcpy(out->name, sealed.backing, sizeof(out->name));
+	out->len = item.out_len;
+	return ret;
+}
+
+int xattr_put(const char *path, const struct xattr_sealed *sealed)
+{
+	return setxattr(path, sealed->name, sealed->value, sealed->len, 0) ? -errno : 0;
+}
+
+int xattr_set(struct worker *w, struct inode *inode, const char *name, const void *value,
+	      size_t len, int flags)
+{
+	struct xattr_sealed sealed;
+	struct call call = {CALL_SET, sealed.name, sealed.value, 0, flags};
+	int ret = xattr_seal(w, name, value, len, &sealed);
+
+	call.len = sealed.len;
+	return ret ? ret : run(w, inode, &call);
 }
 
 int xattr_remove(struct worker *w, struct inode *inode, const char *name)
 {
-	struct attr_path path;
 	struct sealed sealed;
+	struct call call = {CALL_REMOVE, sealed.backing, NULL, 0, 0};
 	int ret = seal_name(w, name, &sealed);
 
-	if (!ret)
-		ret = enter(w, inode, &path);
-	if (ret)
-		return ret;
-	if (path.place.pinned)
-		ret = removexattr(path.text, sealed.backing);
-	else
-		ret = lremovexattr(path.text, sealed.backing);
-	return leave(w, &path, ret, errno);
+	return ret ? ret : run(w, inode, &call);
 }
 
 static int read_list(struct worker *w, struct inode *inode, char *list)
@@ -230,10 +304,35 @@ static void batch_fini(struct names_batch *batch)
 	free(batch->plain);
 }
 
-/* Never more than the backing list, whose names are longer. */
-static int compose(const struct names_batch *batch, char *list)
+/* Adds the names of the ACLs there are. */
+static int add_system(struct worker *w, const struct names_batch *batch, char *list)
 {
+	static const char *const names[] = {XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT};
+	struct sealed sealed;
 	size_t len = 0;
+
+	for (size_t n = 0; worker_fs(w)->acl && n < 2; n++) {
+		int ret = seal_name(w, names[n], &sealed);
+
+		if (ret)
+			return ret;
+		for (size_t i = 0; i < batch->nr; i++) {
+			if (!strcmp(batch->backing[i],
+				    sealed.backing + BACKING_PREFIX_LEN))
+				len += (size_t)sprintf(list + len, "%s", names[n]) + 1;
+		}
+	}
+	return (int)len;
+}
+
+/* Never more than the backing list, whose names are longer. */
+static int compose(struct worker *w, const struct names_batch *batch, char *list)
+{
+	int ret = add_system(w, batch, list);
+	size_t len = ret < 0 ? 0 : (size_t)ret;
+
+	if (ret < 0)
+		return ret;
 
 	for (size_t i = 0; i < batch->nr; i++) {
 		if (batch->plain[i])
@@ -257,7 +356,7 @@ int xattr_list(struct worker *w, struct inode *inode, char **list)
 				 batch.plain);
 	*list = ret ? NULL : malloc(LIST_MAX_BYTES);
 	if (!ret)
-		ret = *list ? compose(&batch, *list) : -ENOMEM;
+		ret = *list ? compose(w, &batch, *list) : -ENOMEM;
 	batch_fini(&batch);
 	free(raw);
 	return ret;

@@ -26,11 +26,12 @@ static int fail(const char *what)
 static int save(const char *path, const char *file)
 {
 	union handle handle = {.handle.handle_bytes = MAX_HANDLE_SZ};
-	FILE *out = fopen(file, "w");
+	FILE *out;
 	int mount_id;
 
 	if (name_to_handle_at(AT_FDCWD, path, &handle.handle, &mount_id, 0))
 		return fail(path);
+	out = fopen(file, "w");
 	if (!out || fwrite(&handle, sizeof(handle), 1, out) != 1 || fclose(out))
 		return fail(file);
 	return 0;

@@ -60,6 +60,8 @@ void worker_may_block(struct worker *w)
 
 const uint8_t SEALER_DIR_ID[PAGE_ID_BYTES] = "directory id";
 const uint8_t SEALER_SYMLINK[PAGE_ID_BYTES] = "symlink";
+const uint8_t SEALER_ATTRIBUTE[PAGE_ID_BYTES] = "attribute";
+const uint8_t SEALER_SYSTEM[PAGE_ID_BYTES] = "system";
 
 static void fake_tag(const uint8_t *context, const uint8_t *nonce, const void *text,
 		     size_t len, uint8_t tag[16])
