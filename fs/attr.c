@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/acl.h"
@@ -88,14 +89,15 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 			return -EINVAL;
 		ret = file_truncate(w, inode, (uint64_t)want->st_size);
 	}
+	/* before it is set: a close may be putting the one before back (fs/file.c) */
+	if (!ret && (changes & ATTR_MTIME) && want->st_mtim.tv_nsec != UTIME_NOW)
+		inode_set_mtime(worker_fs(w), inode, &want->st_mtim);
 	if (!ret && (changes & ~(unsigned)(ATTR_SIZE | ATTR_CTIME)))
 		ret = set_in_place(worker_fs(w), inode, changes, want);
 	if (!ret && (changes & ATTR_MODE))
 		ret = acl_follow_mode(w, inode, want->st_mode);
 	if (!ret)
 		ret = attr_get(w, inode, out);
-	if (!ret && (changes & ATTR_MTIME))
-		inode_set_mtime(worker_fs(w), inode, &out->st_mtim);
 	return ret;
 }
 

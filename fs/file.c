@@ -149,7 +149,7 @@ int file_adopt(struct worker *w, struct inode *inode, int fd)
 
 void file_written_back(struct inode *inode)
 {
-	__atomic_store_n(&inode->file.redate, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&inode->file.redate, true, __ATOMIC_SEQ_CST);
 }
 
 /*
@@ -158,12 +158,20 @@ void file_written_back(struct inode *inode)
  */
 static int redate(struct worker *w, struct inode *inode)
 {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+	struct timespec now, times[2] = {{.tv_nsec = UTIME_OMIT}};
 
-	if (!__atomic_exchange_n(&inode->file.redate, false, __ATOMIC_RELAXED))
+	if (!__atomic_exchange_n(&inode->file.redate, false, __ATOMIC_SEQ_CST))
 		return 0;
-	times[1] = inode_mtime(w->fs, inode);
-	return futimens(inode->file.fd, times) && errno != EPERM ? -errno : 0;
+	now = inode_mtime(w->fs, inode);
+	do {
+		/* a new one may come meanwhile, which attr_set() notes before it sets it
+		 */
+		times[1] = now;
+		if (futimens(inode->file.fd, times))
+			return errno == EPERM ? 0 : -errno;
+		now = inode_mtime(w->fs, inode);
+	} while (now.tv_sec != times[1].tv_sec || now.tv_nsec != times[1].tv_nsec);
+	return 0;
 }
 
 int file_close(struct worker *w, struct inode *inode)

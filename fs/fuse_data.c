@@ -43,6 +43,9 @@ static void write_done(struct worker *w, struct data_request *request, int ret,
 	struct transfer *transfer = (struct transfer *)request;
 
 	(void)data;
+	/* before the answer: a close may come at once, and another may come any time */
+	if (!w->fs->shared)
+		file_written_back(request->inode);
 	if (ret < 0)
 		fuse_reply_err(transfer->req, -ret);
 	else
@@ -102,8 +105,6 @@ static void do_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 
 	(void)fi;
 	(void)buf; /* it is w->slot->data: the message was received so */
-	if (!w->fs->shared)
-		file_written_back(inode);
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		ret = attr_drop_set_id(w, inode);
 	if (ret) {
@@ -146,6 +147,8 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -ret);
 		return;
 	}
+	if ((fi->flags & O_TRUNC) && !w->fs->shared)
+		file_written_back(inode);
 	set_open_flags(w, fi);
 	if (fuse_reply_open(req, fi))
 		file_close(w, inode);

@@ -5,6 +5,7 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
+#include "fs/file.h"
 #include "fs/fs.h"
 #include "fs/fuse_entry.h"
 #include "fs/space.h"
@@ -32,12 +33,15 @@ static void do_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 {
 	struct worker *w = fuse_entry_worker(req);
 	enum space_change what;
+	struct inode *inode = fuse_entry_inode(w->fs, ino);
 	int ret = off < 0 || len <= 0 ? -EINVAL : change_of(mode, &what);
 
 	(void)fi;
 	if (!ret)
-		ret = space_change(w, fuse_entry_inode(w->fs, ino), what, (uint64_t)off,
-				   (uint64_t)len, mode & FALLOC_FL_KEEP_SIZE);
+		ret = space_change(w, inode, what, (uint64_t)off, (uint64_t)len,
+				   mode & FALLOC_FL_KEEP_SIZE);
+	if (!w->fs->shared)
+		file_written_back(inode);
 	fuse_reply_err(req, -ret);
 }
 

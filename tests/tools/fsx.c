@@ -175,6 +175,26 @@ static bool check_log(const struct run *run)
 	return good;
 }
 
+/* A remount changes no time. */
+static void check_times(struct run *run, bool remember)
+{
+	for (size_t i = 0; i < run->nr_workers * FSX_FILES; i++) {
+		struct fsx_file *file = &run->workers[i / FSX_FILES].files[i % FSX_FILES];
+		struct stat st;
+
+		if (stat(file->path, &st))
+			end_with(run, "stat failed");
+		if (!remember && (st.st_mtim.tv_sec != file->mtime.tv_sec ||
+				  st.st_mtim.tv_nsec != file->mtime.tv_nsec)) {
+			printf("fsx: %s: mtime is %ld.%09ld, was %ld.%09ld\n", file->path,
+			       (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+			       (long)file->mtime.tv_sec, file->mtime.tv_nsec);
+			end_with(run, "a remount has changed a time");
+		}
+		file->mtime = st.st_mtim;
+	}
+}
+
 static unsigned long number(const char *text)
 {
 	char *end;
@@ -239,7 +259,9 @@ int main(int argc, char **argv)
 	prepare(&run);
 	for (unsigned i = 0; i < run.rounds; i++) {
 		play_round(&run, run.operations / run.rounds / run.nr_workers);
+		check_times(&run, true);
 		command(&run, run.remount);
+		check_times(&run, false);
 		if (!check_log(&run))
 			end_with(&run, "lines of the log are lost or torn");
 	}

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 enum {
 	FSX_SIZE = 300000, /* no file gets longer */
@@ -25,6 +26,7 @@ struct fsx_file {
 	size_t stripe;
 	/* Stripes that share pages of the page cache bear nothing that goes past it. */
 	bool cached_only;
+	struct timespec mtime; /* before a remount */
 	int fd, direct;
 };
 
