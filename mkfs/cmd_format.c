@@ -20,6 +20,7 @@
 #include "mkfs/recovery.h"
 #include "mkfs/say.h"
 #include "mkfs/slots.h"
+#include "mkfs/store.h"
 #include "mkfs/tokens.h"
 #include "mkfs/volume.h"
 
@@ -96,7 +97,7 @@ static int check_directory(const struct volume *volume)
 	if (rc < 0)
 		return say_error(say_code(rc), "Cannot make a volume in %s: %s.",
 				 volume->path, strerror(-rc));
-	return 0;
+	return store_check(volume);
 }
 
 static int check_recovery_file(const struct options *options)
