@@ -130,8 +130,11 @@ static int claim_volume(struct mount *mount, char *why, size_t why_len)
 	 */
 	ret = store_state(mount, mount->fs.shared ? HEADER_UNSETTLED : HEADER_MOUNTED);
 	if (ret)
-		snprintf(why, why_len, "the volume header cannot be written (%s)",
-			 strerror(-ret));
+		snprintf(why, why_len, "the volume header cannot be written (%s)%s",
+			 strerror(-ret),
+			 ret == -ENOSPC || ret == -EDQUOT
+				 ? "; make room beside the volume, or open it read-only"
+				 : "");
 	mount->claimed = !ret && !mount->fs.shared;
 	mount->fs.unsettled |= mount->fs.shared;
 	return ret;
