@@ -55,20 +55,31 @@ struct engine_slot *engine_slot_take(struct engine *engine)
 /* Last in, first out: a lone client's requests stay in cache-warm memory. */
 void engine_slot_put(struct engine *engine, struct engine_slot *slot)
 {
+	slot->end = NULL;
 	slot->next_free = engine->free;
 	engine->free = slot;
 }
 
+static void give_back(struct engine *engine, uint8_t *from, const uint8_t *to)
+{
+	off_t off = from - (uint8_t *)engine->queue.shared;
+
+	if (from < to &&
+	    fallocate(engine->queue.memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      off, to - from))
+		explicit_bzero(from, (size_t)(to - from));
+}
+
 void engine_wipe(struct engine *engine)
 {
-	for (struct engine_slot *slot = engine->free; slot; slot = slot->next_free) {
-		off_t off = slot->data - ENGINE_REQUEST_ROOM -
-			    (uint8_t *)engine->queue.shared;
+	for (int i = 0; i < ENGINE_NR_SLOTS; i++) {
+		struct engine_slot *slot = &engine->slots[i];
+		uint8_t *start = slot->data - ENGINE_REQUEST_ROOM;
 
-		if (fallocate(engine->queue.memfd,
-			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
-			      SLOT_BYTES))
-			explicit_bzero(slot->data - ENGINE_REQUEST_ROOM, SLOT_BYTES);
+		if (slot->end)
+			give_back(engine, slot->end, slot->data + ENGINE_DATA_BYTES);
+		else
+			give_back(engine, start, start + SLOT_BYTES);
 	}
 }
 
@@ -130,10 +141,12 @@ static void abandon(struct worker *w, int error)
 	}
 }
 
-static bool any_interrupted(void *arg)
+/* While waiting: wipes when the others do, too. True when a request was interrupted. */
+static bool look_around(void *arg)
 {
-	const struct worker *w = arg;
+	struct worker *w = arg;
 
+	worker_wipe(w);
 	for (uint32_t i = 0; i < RING_ENTRIES; i++) {
 		const struct engine_op *op = w->engine.ops[i];
 
@@ -170,8 +183,7 @@ static void wait_for_link(struct worker *w)
 		int ret;
 
 		worker_release_baton(w);
-		worker_wipe(w);
-		ret = link_wait(w->fs->link, any_interrupted, w);
+		ret = link_wait(w->fs->link, look_around, w);
 		if (ret)
 			abandon(w, ret == -EINTR ? 0 : ret);
 		else

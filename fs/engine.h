@@ -32,6 +32,7 @@ struct engine_slot {
 	uint8_t *data;	 /* ENGINE_REQUEST_ROOM bytes before it belong to it too */
 	uint8_t *sealed; /* ENGINE_DATA_BYTES */
 	uint8_t *old;	 /* two pages */
+	uint8_t *end;	 /* of the request that is being served; NULL: none is */
 	struct engine_slot *next_free;
 };
 
@@ -64,7 +65,11 @@ void engine_fini(struct engine *engine);
 struct engine_slot *engine_slot_take(struct engine *engine);
 void engine_slot_put(struct engine *engine, struct engine_slot *slot);
 
-/* Gives the memory of all slots that are free back, and with it what was in them. */
+/*
+ * Gives memory back, and with it what was there: all of the slots that serve no request,
+ * and of the others what is at @data behind the request. That must not be waited for:
+ * operations in flight bring it anew.
+ */
 void engine_wipe(struct engine *engine);
 
 uint32_t engine_offset(const struct engine *engine, const void *in_arena);

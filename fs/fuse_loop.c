@@ -365,6 +365,7 @@ static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
 	struct fuse_buf buf = {.mem = header, .size = (size_t)len};
 
 	w->slot = slot;
+	slot->end = (uint8_t *)header + len;
 	note_init(w->loop, header);
 	translate(w, header);
 	buf.size = header->len;

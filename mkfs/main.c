@@ -37,7 +37,7 @@ static const struct command commands[] = {
 	 "unmount; returns when everything is on disk"},
 	{"status", NULL, "MOUNTPOINT", 1, OPTION_JSON, cmd_status,
 	 "show the state of a mounted volume"},
-	{"luksSuspend", NULL, "MOUNTPOINT", 1, 0, cmd_suspend,
+	{"luksSuspend", NULL, "MOUNTPOINT", 1, OPTION_ALL, cmd_suspend,
 	 "wipe the keys; I/O waits for luksResume"},
 	{"luksResume", NULL, "MOUNTPOINT", 1, OPTIONS_KEY | OPTIONS_LEASE, cmd_resume,
 	 "unlock a suspended volume"},
@@ -105,7 +105,8 @@ static int run_command(const struct command *command, int nr_args, char **args,
 	code = options_check(options, command->options | OPTIONS_ALL, command->name);
 	if (code)
 		return code;
-	if (nr_args != command->nr_args)
+	/* --all stands for the only argument */
+	if (nr_args + !!(options->given & OPTION_ALL) != command->nr_args)
 		return say_error(EXIT_INVALID, "Usage: hsmsetup %s [OPTIONS] %s",
 				 command->name, command->args);
 	return command->run(args, options);

@@ -34,14 +34,17 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-/* ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE SUPEROPTIONS */
-static bool parse_line(char *line, const char *path, struct mount_entry *entry)
+/*
+ * ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE SUPEROPTIONS
+ * The mount point, within @line, or NULL.
+ */
+static const char *parse_line(char *line, struct mount_entry *entry)
 {
 	char *separator = strstr(line, " - ");
 	char *mountpoint, *type, *source, *save;
 
 	if (!separator)
-		return false;
+		return NULL;
 	*separator = '\0';
 	mountpoint = strtok_r(line, " ", &save);
 	for (int field = 1; mountpoint && field < 5; field++)
@@ -49,35 +52,61 @@ static bool parse_line(char *line, const char *path, struct mount_entry *entry)
 	type = strtok_r(separator + 3, " ", &save);
 	source = strtok_r(NULL, " ", &save);
 	if (!mountpoint || !type || !source)
-		return false;
+		return NULL;
 	unescape(mountpoint);
-	if (strcmp(mountpoint, path) != 0)
-		return false;
 	unescape(source);
 	entry->is_hsmfs = strcmp(type, "fuse.hsmfs") == 0;
 	snprintf(entry->source, sizeof(entry->source), "%s", source);
-	return true;
+	return mountpoint;
 }
 
-int mounts_find(const char *path, struct mount_entry *entry)
+int mounts_visit(void (*visit)(const char *path, const struct mount_entry *entry,
+			       void *arg),
+		 void *arg)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	char *line = NULL;
 	size_t size = 0;
-	int found = 0;
+	int rc;
 
 	if (!file)
 		return -errno;
-	/* The last of several on one path lies on top. */
 	while (getline(&line, &size, file) > 0) {
-		if (parse_line(line, path, entry))
-			found = 1;
+		struct mount_entry entry;
+		const char *path = parse_line(line, &entry);
+
+		if (path)
+			visit(path, &entry, arg);
 	}
-	if (ferror(file))
-		found = -EIO;
+	rc = ferror(file) ? -EIO : 0;
 	free(line);
 	fclose(file);
-	return found;
+	return rc;
+}
+
+struct search {
+	const char *path;
+	struct mount_entry *entry;
+	int found;
+};
+
+/* The last of several on one path lies on top. */
+static void compare(const char *path, const struct mount_entry *entry, void *arg)
+{
+	struct search *search = arg;
+
+	if (strcmp(path, search->path) != 0)
+		return;
+	*search->entry = *entry;
+	search->found = 1;
+}
+
+int mounts_find(const char *path, struct mount_entry *entry)
+{
+	struct search search = {path, entry, 0};
+	int rc = mounts_visit(compare, &search);
+
+	return rc < 0 ? rc : search.found;
 }
 
 /* --- paths ----------------------------------------------------------------------- */

@@ -15,6 +15,11 @@ struct mount_entry {
 	char source[PATH_MAX];
 };
 
+/* Shows @visit every mount, the lower ones on a path first. 0 or -errno. */
+int mounts_visit(void (*visit)(const char *path, const struct mount_entry *entry,
+			       void *arg),
+		 void *arg);
+
 /* 1 when something is mounted on the absolute @path, 0 when not, -errno. */
 int mounts_find(const char *path, struct mount_entry *entry);
 

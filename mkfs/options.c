@@ -54,6 +54,7 @@ static const struct option_row rows[] = {
 	{OPTION_IDLE, 0, "idle", "TIME", "lock after TIME without use"},
 	{OPTION_MAX_BYTES, 0, "max-bytes", "BYTES/TIME",
 	 "read no more than that (2G/1h)"},
+	{OPTION_ALL, 0, "all", NULL, "all your volumes, instead of one mount point"},
 	{OPTION_JSON, 0, "json", NULL, "print JSON"},
 };
 
