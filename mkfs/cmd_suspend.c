@@ -23,29 +23,35 @@ static int suspend(const char *path)
 	return code;
 }
 
-/* Not if it is another user's, which has no socket here, or is suspended already. */
-static bool can_be_suspended(const char *path)
+static bool is_suspended(const json_t *status)
 {
-	json_t *request = control_request("status"), *reply = NULL;
-	int rc = request ? mountctl_call(path, request, CONTROL_QUICK_MS, &reply)
+	const char *state = json_string_value(json_object_get(status, "state"));
+
+	return state && strcmp(state, "suspended") == 0;
+}
+
+/* Another user's has no socket here. What does not answer is not waited for twice. */
+static int suspend_unless_done(const char *path)
+{
+	json_t *request = control_request("status"), *status = NULL;
+	int rc = request ? mountctl_call(path, request, CONTROL_QUICK_MS, &status)
 			 : -ENOMEM;
-	const char *state = json_string_value(json_object_get(reply, "state"));
-	bool suspended = state && strcmp(state, "suspended") == 0;
+	bool done = rc == -ENOENT || rc == -ECONNREFUSED || rc == -EPERM ||
+		    is_suspended(status);
 
 	json_decref(request);
-	json_decref(reply);
-	return rc != -ENOENT && rc != -ECONNREFUSED && rc != -EPERM && !suspended;
+	json_decref(status);
+	if (done)
+		return 0;
+	return rc < 0 ? control_say(path, rc) : suspend(path);
 }
 
 /* The first error is what counts; it keeps nobody else's keys from being wiped. */
 static void suspend_mount(const char *path, const struct mount_entry *entry, void *arg)
 {
 	int *code = arg;
-	int of_this;
+	int of_this = entry->is_hsmfs ? suspend_unless_done(path) : 0;
 
-	if (!entry->is_hsmfs || !can_be_suspended(path))
-		return;
-	of_this = suspend(path);
 	if (*code == 0)
 		*code = of_this;
 }

@@ -40,7 +40,7 @@ struct json_t *control_request(const char *op)
 	return json_pack("{s:s}", "op", op);
 }
 
-static int say_unreachable(const char *path, int rc)
+int control_say(const char *path, int rc)
 {
 	switch (rc) {
 	case -ENOMEM:
@@ -75,7 +75,7 @@ int control_call(const char *path, struct json_t *request, int timeout_ms,
 	rc = request ? mountctl_call(path, request, timeout_ms, reply) : -ENOMEM;
 	json_decref(request);
 	if (rc < 0)
-		return say_unreachable(path, rc);
+		return control_say(path, rc);
 	status = (int)json_integer_value(json_object_get(*reply, "status"));
 	if (status == 0)
 		return 0;

@@ -25,6 +25,9 @@ int control_require(const char *mountpoint, char path[PATH_MAX]);
 int control_call(const char *path, struct json_t *request, int timeout_ms,
 		 struct json_t **reply);
 
+/* Says that mountctl_call() to the hsmfs at @path failed with @rc. An exit code. */
+int control_say(const char *path, int rc);
+
 /* {"op": @op} */
 struct json_t *control_request(const char *op);
 

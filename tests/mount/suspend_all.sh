@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# luksSuspend --all takes every volume that there is, and nobody else's.
+. "$WORK/tests/lib/common.sh"
+
+state() {
+	hsmsetup status --json "$1" | jq -r .state
+}
+
+expect_exit 0 hsmsetup luksSuspend --all
+format_volume
+cp -r "$ENC" enc-2 # the same volume in another place
+mkdir mnt-1 mnt-2 mnt-3
+hsmsetup open --key-file "$KEY" "$ENC" mnt-1
+hsmsetup open --key-file "$KEY" enc-2 mnt-2
+echo one >mnt-1/file
+echo two >mnt-2/file
+expect_exit 1 hsmsetup luksSuspend --all mnt-1
+expect_exit 1 hsmsetup status --all
+expect_sentence "does not belong"
+same "state" "$(state mnt-1)" active
+
+# Not with another runtime directory, as another user has.
+mkdir -m 700 elsewhere
+HSMFS_RUNTIME_DIR=$T/elsewhere expect_exit 0 hsmsetup luksSuspend --all
+same "state" "$(state mnt-1)" active
+
+hsmsetup luksSuspend mnt-2
+expect_exit 0 hsmsetup luksSuspend --all
+same "states" "$(state mnt-1) $(state mnt-2)" "suspended suspended"
+expect_exit 0 hsmsetup luksSuspend --all
+for n in 1 2; do
+	hsmsetup luksResume --key-file "$KEY" mnt-$n
+done
+same "content" "$(cat mnt-1/file mnt-2/file | tr '\n' ' ')" "one two "
+
+# One whose hsmfs does not answer keeps nobody else's keys.
+pid=$(hsmsetup status --json mnt-1 | jq .hsmfs_pid)
+kill -STOP "$pid"
+expect_exit 5 hsmsetup luksSuspend --all
+expect_sentence "mnt-1"
+same "state" "$(state mnt-2)" suspended
+kill -CONT "$pid"
+hsmsetup close mnt-1
+hsmsetup close mnt-2
