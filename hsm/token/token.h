@@ -72,9 +72,9 @@ int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 
 /*
  * The inverse. -EKEYREJECTED (wrong auth), -EAGAIN (locked out; *@detail: seconds until
- * the next try at most, 0 if the TPM does not tell), -ESTALE (*@detail: the mask of PCRs
- * that changed; costs no try), -EBADMSG (blob not of this TPM or damaged; costs no try),
- * -EIO, -ENODEV, -ENOMEM. @secret is written only on success.
+ * the next try, or at most so many, 0 if the TPM does not tell), -ESTALE (*@detail: the
+ * mask of PCRs that changed; costs no try), -EBADMSG (blob not of this TPM or damaged;
+ * costs no try), -EIO, -ENODEV, -ENOMEM. @secret is written only on success.
  *
  * The TPM libraries can leave copies of @auth and @secret in ordinary memory. Alone they
  * must open nothing (hsm/keyslot.h).

@@ -19,7 +19,8 @@ struct token {
 	ESYS_CONTEXT *esys;
 	TSS2_TCTI_CONTEXT *tcti;
 	ESYS_TR srk;
-	bool embedded; /* @tcti is libtpms_tcti.h's */
+	bool embedded;	    /* @tcti is libtpms_tcti.h's */
+	uint64_t failed_ms; /* when a wrong auth value was last seen, or 0 */
 	char kind[TOKEN_KIND_MAX];
 	uint8_t name[KEYSLOT_TPM_NAME_BYTES];
 };

@@ -13,6 +13,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "hsm/api/secmem.h"
+#include "hsm/clock.h"
 
 #define SESSION_FLAGS                                                                    \
 	(TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT)
@@ -235,13 +236,26 @@ static int load_errno(TSS2_RC rc)
 	return tpm_errno(rc);
 }
 
-/* An upper bound: the TPM does not tell how much of the current interval has passed. */
+/*
+ * The interval begins with the last wrong auth value. The TPM does not tell how much of
+ * it has passed: we know if we were there, else all of it is the upper bound.
+ */
+static uint32_t seconds_left(const struct token *token, uint64_t seconds)
+{
+	uint64_t passed =
+		token->failed_ms ? (clock_now_ms() - token->failed_ms) / 1000 : 0;
+
+	if (passed >= seconds)
+		return 1;
+	seconds -= passed;
+	return seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
+}
+
 static uint32_t lockout_seconds(struct token *token)
 {
 	TPMS_CAPABILITY_DATA *cap = NULL;
 	uint32_t tries = 0, max = 0, interval = 0;
 	TPMI_YES_NO more;
-	uint64_t wait;
 
 	if (Esys_GetCapability(token->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
 			       TPM2_CAP_TPM_PROPERTIES, TPM2_PT_LOCKOUT_COUNTER, 3, &more,
@@ -258,8 +272,8 @@ static uint32_t lockout_seconds(struct token *token)
 			interval = p->value;
 	}
 	Esys_Free(cap);
-	wait = (uint64_t)interval * (tries > max ? tries - max + 1 : 1);
-	return wait > UINT32_MAX ? UINT32_MAX : (uint32_t)wait;
+	return seconds_left(token,
+			    (uint64_t)interval * (tries > max ? tries - max + 1 : 1));
 }
 
 /* TPM2_RC_VALUE is PolicyPCR's, PCR_CHANGED that of PCRs that changed since. */
@@ -268,8 +282,10 @@ static int unseal_errno(struct token *token, TSS2_RC rc, const struct token_pcrs
 {
 	uint32_t code = tpm_code(rc);
 
-	if (code == TPM2_RC_AUTH_FAIL || code == TPM2_RC_BAD_AUTH)
+	if (code == TPM2_RC_AUTH_FAIL || code == TPM2_RC_BAD_AUTH) {
+		token->failed_ms = clock_now_ms();
 		return -EKEYREJECTED;
+	}
 	if (code == TPM2_RC_LOCKOUT) {
 		*detail = lockout_seconds(token);
 		return -EAGAIN;
