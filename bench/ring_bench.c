@@ -5,7 +5,8 @@
  *   null    through a ring, by a thread of this process that copies instead of encrypting
  *   thread  through a ring, by a thread of this process
  *   hsmd    through a ring, by hsmd
- * One JSON line each, medians of rounds in which the four take turns.
+ * One JSON line each, medians of rounds in which the four take turns. Ends with what
+ * the design promises of the ring, as ratios within this run.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,13 +32,14 @@
 
 enum {
 	NR_ROUNDS = 9,
-	ROUND_BYTES = 8 * 1024 * 1024,
-	ROUND_OPS_MAX = 1000,
+	ROUND_BYTES = 64 * 1024 * 1024,
+	ROUND_OPS_MAX = 10000,
 	PAGES_MAX = 256,
 	DEPTH_MAX = 16,
 	NR_LATENCIES = 20000,
 	NR_HANDLES = 200000,
-	IDLE_S = 3,
+	REST_S = 2,
+	IDLE_S = 10,
 	LIFETIME_MS = 30000,
 };
 
@@ -47,12 +49,20 @@ static const char *const way_names[NR_WAYS] = {"call", "null", "thread", "hsmd"}
 static const uint16_t sizes[] = {1, 8, 32, PAGES_MAX};
 static const unsigned depths[] = {1, 4, DEPTH_MAX};
 
+/* Seconds of one operation that the promises are about. */
+struct compared {
+	double called, served; /* CALL, HSMD */
+};
+
 static struct {
 	struct queue queues[NR_WAYS]; /* CALL uses only the arena */
 	struct service *services[NR_WAYS];
 	struct session *session;
 	struct pages_context pages;
 	struct hsm_client *owner, *user;
+	struct compared page;	    /* 4 KiB sealed, one in flight */
+	struct compared extents[2]; /* 1 MiB opened and sealed, four in flight */
+	double rotation;
 	pid_t hsmd;
 	char folder[64];
 } s;
@@ -130,11 +140,13 @@ static void start_hsmd(void)
 	expect(queue_attach(&s.queues[HSMD], s.user), "attaching the ring");
 }
 
-static int call(uint8_t op, uint16_t pages)
+/* In the arena's @place as ringload would, so that caches see the same. */
+static int call(uint8_t op, uint16_t pages, unsigned place)
 {
-	struct arena arena = {s.queues[CALL].arena, s.queues[CALL].arena_len};
+	size_t at = (size_t)place * ringload_arena_len(pages, 1);
+	struct arena arena = {s.queues[CALL].arena + at, s.queues[CALL].arena_len - at};
 	struct ring_sqe sqe = {.op = op, .count = pages, .first_page = 1};
-	uint32_t plain = PAGES_MAX * PAGE_BYTES;
+	uint32_t plain = pages * PAGE_BYTES;
 	struct ring_cqe cqe = {0};
 	int rc;
 
@@ -148,14 +160,15 @@ static int call(uint8_t op, uint16_t pages)
 	return rc ? rc : cqe.status;
 }
 
-static double run_calls(uint8_t op, uint16_t pages, uint32_t nr_ops)
+static double run_calls(uint8_t op, uint16_t pages, unsigned depth, uint32_t nr_ops)
 {
 	double start;
 
-	expect(call(RING_SEAL, pages), "sealing");
+	for (unsigned place = 0; place < depth; place++)
+		expect(call(RING_SEAL, pages, place), "sealing");
 	start = now_s();
 	for (uint32_t i = 0; i < nr_ops; i++)
-		expect(call(op, pages), "a call");
+		expect(call(op, pages, i % depth), "a call");
 	return now_s() - start;
 }
 
@@ -170,10 +183,21 @@ static double run_ring(enum way way, uint8_t op, uint16_t pages, unsigned depth,
 	return seconds;
 }
 
+static void note(uint8_t op, uint16_t pages, unsigned depth,
+		 const double seconds[NR_WAYS])
+{
+	const struct compared compared = {seconds[CALL], seconds[HSMD]};
+
+	if (op == RING_SEAL && pages == 1 && depth == 1)
+		s.page = compared;
+	if (pages == PAGES_MAX && depth == 4)
+		s.extents[op == RING_SEAL] = compared;
+}
+
 static void bench(uint8_t op, uint16_t pages, unsigned depth)
 {
 	uint32_t nr_ops = ROUND_BYTES / (pages * PAGE_BYTES);
-	double rounds[NR_WAYS][NR_ROUNDS];
+	double rounds[NR_WAYS][NR_ROUNDS], median[NR_WAYS];
 
 	if (nr_ops > ROUND_OPS_MAX)
 		nr_ops = ROUND_OPS_MAX;
@@ -182,18 +206,17 @@ static void bench(uint8_t op, uint16_t pages, unsigned depth)
 	for (int i = 0; i < NR_ROUNDS; i++)
 		for (enum way way = 0; way < NR_WAYS; way++)
 			rounds[way][i] =
-				way == CALL ? run_calls(op, pages, nr_ops)
+				way == CALL ? run_calls(op, pages, depth, nr_ops)
 					    : run_ring(way, op, pages, depth, nr_ops);
 	for (enum way way = 0; way < NR_WAYS; way++) {
-		double median;
-
 		qsort(rounds[way], NR_ROUNDS, sizeof(double), compare_doubles);
-		median = rounds[way][NR_ROUNDS / 2] / nr_ops;
+		median[way] = rounds[way][NR_ROUNDS / 2] / nr_ops;
 		printf("{\"op\": \"%s\", \"pages\": %u, \"depth\": %u, \"by\": \"%s\", "
 		       "\"us_per_op\": %.2f, \"mb_s\": %.0f}\n",
 		       op == RING_SEAL ? "seal" : "open", pages, depth, way_names[way],
-		       median * 1e6, pages * PAGE_DATA_BYTES / median / 1e6);
+		       median[way] * 1e6, pages * PAGE_DATA_BYTES / median[way] / 1e6);
 	}
+	note(op, pages, depth, median);
 }
 
 /* One 4 KiB page at a time: each one's time, not their mean. */
@@ -229,7 +252,7 @@ static void bench_handles(void)
 		expect(handle_issue(&chain, s.pages.random, now_ms, handle, &generation),
 		       "handle");
 	}
-	printf("{\"handle_rotation_ns\": %.1f}\n", (now_s() - start) / NR_HANDLES * 1e9);
+	s.rotation = (now_s() - start) / NR_HANDLES;
 }
 
 static long cpu_ticks(pid_t pid)
@@ -251,16 +274,48 @@ static long cpu_ticks(pid_t pid)
 	return (long)(user + sys);
 }
 
+static unsigned long resident_kib(pid_t pid)
+{
+	unsigned long pages = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	file = fopen(path, "re");
+	if (file && fscanf(file, "%*u %lu", &pages) != 1)
+		pages = 0;
+	if (file)
+		fclose(file);
+	return pages * (unsigned long)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+/* hsmd has one volume open, with one queue that has come to rest. */
 static void bench_idle(void)
 {
-	long hsmd = cpu_ticks(s.hsmd), ours = cpu_ticks(getpid());
+	long hsmd, ours;
 	double percent = 100.0 / (double)(IDLE_S * sysconf(_SC_CLK_TCK));
 
+	sleep(REST_S);
+	hsmd = cpu_ticks(s.hsmd);
+	ours = cpu_ticks(getpid());
 	sleep(IDLE_S);
 	printf("{\"idle_s\": %d, \"hsmd_cpu_percent\": %.1f, \"client_cpu_percent\": "
-	       "%.1f}\n",
+	       "%.1f, \"hsmd_resident_kib\": %lu}\n",
 	       IDLE_S, (double)(cpu_ticks(s.hsmd) - hsmd) * percent,
-	       (double)(cpu_ticks(getpid()) - ours) * percent);
+	       (double)(cpu_ticks(getpid()) - ours) * percent, resident_kib(s.hsmd));
+}
+
+static void report(void)
+{
+	printf("{\"ratio\": \"1 MiB extents, hsmd to calls\", \"open_percent\": %.1f, "
+	       "\"seal_percent\": %.1f}\n",
+	       100 * s.extents[0].called / s.extents[0].served,
+	       100 * s.extents[1].called / s.extents[1].served);
+	printf("{\"ratio\": \"one 4 KiB operation, hsmd above calls\", \"us\": %.2f}\n",
+	       (s.page.served - s.page.called) * 1e6);
+	printf("{\"ratio\": \"rotation of handles, of one 4 KiB operation\", "
+	       "\"ns\": %.1f, \"percent\": %.2f}\n",
+	       s.rotation * 1e9, 100 * s.rotation / s.page.served);
 }
 
 static void set_up_folder(void)
@@ -290,14 +345,23 @@ static void set_up_path(void)
 	setenv("PATH", paths, 1);
 }
 
+/* hsmd is nobody's child, and writes to its folder until it ends. */
+static void end_hsmd(void)
+{
+	if (s.hsmd <= 0)
+		return;
+	kill(s.hsmd, SIGTERM);
+	for (int i = 0; i < 1000 && !kill(s.hsmd, 0); i++)
+		usleep(10000);
+}
+
 static void clean_up(void)
 {
 	char command[128];
 
 	hsm_disconnect(s.user);
 	hsm_disconnect(s.owner);
-	if (s.hsmd > 0)
-		kill(s.hsmd, SIGTERM);
+	end_hsmd();
 	if (!s.folder[0])
 		return;
 	snprintf(command, sizeof(command), "rm -rf %s", s.folder);
@@ -353,6 +417,7 @@ int main(void)
 	for (enum way way = NULL_THREAD; way < NR_WAYS; way++)
 		bench_latency(way);
 	bench_handles();
+	report();
 	bench_idle();
 	tear_down();
 	return 0;
