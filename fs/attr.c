@@ -78,6 +78,7 @@ static int set_in_place(struct fs *fs, struct inode *inode, unsigned changes,
 int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	     const struct stat *want, struct stat *out)
 {
+	struct timespec before;
 	int ret = 0;
 
 	if ((changes & ATTR_MODE) && S_ISLNK(inode->type))
@@ -89,8 +90,9 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 			return -EINVAL;
 		ret = file_truncate(w, inode, (uint64_t)want->st_size);
 	}
-	/* before it is set: a close may be putting the one before back (fs/file.c) */
-	if (!ret && (changes & ATTR_MTIME) && want->st_mtim.tv_nsec != UTIME_NOW)
+	/* known before it is set, so that a closing meanwhile does not undo it */
+	before = inode_mtime(worker_fs(w), inode);
+	if ((changes & ATTR_MTIME) && want->st_mtim.tv_nsec != UTIME_NOW)
 		inode_set_mtime(worker_fs(w), inode, &want->st_mtim);
 	if (!ret && (changes & ~(unsigned)(ATTR_SIZE | ATTR_CTIME)))
 		ret = set_in_place(worker_fs(w), inode, changes, want);
@@ -98,6 +100,8 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 		ret = acl_follow_mode(w, inode, want->st_mode);
 	if (!ret)
 		ret = attr_get(w, inode, out);
+	if (changes & ATTR_MTIME)
+		inode_set_mtime(worker_fs(w), inode, ret ? &before : &out->st_mtim);
 	return ret;
 }
 

@@ -2,12 +2,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fs/file.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
+#include "fs/log.h"
 #include "fs/ns.h"
 #include "fs/pages.h"
 #include "fs/size.h"
@@ -152,32 +156,51 @@ void file_written_back(struct inode *inode)
 	__atomic_store_n(&inode->file.redate, true, __ATOMIC_SEQ_CST);
 }
 
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
 /*
  * The kernel sends a new mtime only when its clock has moved since the last one, which
- * our writing must not change then. Who does not own the file cannot help it.
+ * our writing must not change then. One that it sends meanwhile must win. Who does not
+ * own the file cannot help it.
  */
-static int redate(struct worker *w, struct inode *inode)
+static int redate(struct fs *fs, struct inode *inode)
 {
-	struct timespec now, times[2] = {{.tv_nsec = UTIME_OMIT}};
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}}, now;
 
 	if (!__atomic_exchange_n(&inode->file.redate, false, __ATOMIC_SEQ_CST))
 		return 0;
-	now = inode_mtime(w->fs, inode);
+	now = inode_mtime(fs, inode);
 	do {
-		/* a new one may come meanwhile, which attr_set() notes before it sets it
-		 */
 		times[1] = now;
 		if (futimens(inode->file.fd, times))
-			return errno == EPERM ? 0 : -errno;
-		now = inode_mtime(w->fs, inode);
-	} while (now.tv_sec != times[1].tv_sec || now.tv_nsec != times[1].tv_nsec);
+			return errno != EPERM ? -errno : 0;
+		now = inode_mtime(fs, inode);
+	} while (!same_time(&now, &times[1]));
 	return 0;
+}
+
+void file_redate_all(struct fs *fs)
+{
+	struct inode **files;
+	size_t nr;
+
+	if (inode_all(fs, S_IFREG, &files, &nr))
+		log_warn("the times of open files could not be set (no memory)");
+	for (size_t i = 0; i < nr; i++) {
+		if (files[i]->file.fd >= 0 && redate(fs, files[i]))
+			log_warn("the time of a file could not be set");
+		inode_release(fs, files[i]);
+	}
+	free(files);
 }
 
 int file_close(struct worker *w, struct inode *inode)
 {
 	struct file *file = &inode->file;
-	int ret = redate(w, inode);
+	int ret = redate(w->fs, inode);
 	bool last;
 
 	pthread_mutex_lock(&inode->lock);
@@ -193,9 +216,25 @@ int file_close(struct worker *w, struct inode *inode)
 	return ret;
 }
 
+bool file_tells_at_close(int fd)
+{
+	static const uint32_t silent[] = {
+		EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+		F2FS_SUPER_MAGIC, TMPFS_MAGIC,
+	};
+	struct statfs st;
+
+	if (fstatfs(fd, &st))
+		return true;
+	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++)
+		if ((uint32_t)st.f_type == silent[i])
+			return false;
+	return true;
+}
+
 int file_flush(struct worker *w, struct inode *inode)
 {
-	int fd, ret = redate(w, inode);
+	int fd, ret = redate(w->fs, inode);
 
 	if (ret)
 		return ret;
@@ -248,7 +287,7 @@ int file_fsync(struct worker *w, struct inode *inode, bool datasync)
 	int ret;
 
 	worker_may_block(w);
-	ret = redate(w, inode);
+	ret = redate(w->fs, inode);
 	if (ret)
 		return ret;
 	mark_durable(w, &inode->file);

@@ -13,8 +13,9 @@
 #include "fs/range.h"
 #include "hsm/api/page.h"
 
-struct worker;
+struct fs;
 struct inode;
+struct worker;
 
 /*
  * Part of struct inode. Opening and closing are under inode->lock; id, flags and sizes
@@ -59,6 +60,13 @@ void file_written_back(struct inode *inode);
 
 /* Returns close(2)'s error, if any. */
 int file_close(struct worker *w, struct inode *inode);
+
+/* At the end, when closings may not have been heard of: the times of what is open. */
+void file_redate_all(struct fs *fs);
+
+/* Whether the store that @fd lies on may have an error to report at close(2): not if it
+ * is a local one. */
+bool file_tells_at_close(int fd);
 
 /* close(2) of one of the application's descriptors: reports what the backing store does.
  */

@@ -206,13 +206,14 @@ static void do_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	fuse_reply_err(req, -file_fsync(w, fuse_entry_inode(w->fs, ino), datasync));
 }
 
-void fuse_data_ops(struct fuse_lowlevel_ops *ops)
+void fuse_data_ops(struct fuse_lowlevel_ops *ops, const struct fs *fs)
 {
 	ops->create = do_create;
 	ops->open = do_open;
 	ops->read = do_read;
 	ops->write = do_write;
-	ops->flush = do_flush;
+	/* a handler that is not there tells the kernel not to ask: a round trip less */
+	ops->flush = file_tells_at_close(fs->root_fd) ? do_flush : NULL;
 	ops->release = do_release;
 	ops->fsync = do_fsync;
 }

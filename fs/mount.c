@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fs/control.h"
+#include "fs/file.h"
 #include "fs/fs.h"
 #include "fs/fuse_data.h"
 #include "fs/fuse_loop.h"
@@ -258,7 +259,7 @@ static int mount_session(struct mount *mount, char *why, size_t why_len)
 	if (ret)
 		goto out;
 	fuse_meta_ops(&ops);
-	fuse_data_ops(&ops);
+	fuse_data_ops(&ops, &mount->fs);
 	fuse_space_ops(&ops);
 	fuse_xattr_ops(&ops);
 	mount->se = fuse_session_new(&args, &ops, sizeof(ops), &mount->fs);
@@ -444,6 +445,7 @@ int mount_serve(struct mount *mount)
 	int ret;
 
 	loop_join(mount->loop);
+	file_redate_all(&mount->fs);
 	control_stop(mount->control);
 	loop_destroy(mount->loop);
 	ret = mark_closed(mount);
