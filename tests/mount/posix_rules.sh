@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 300
+# timeout: 600
 # The tables of rules as an ordinary user, in a plain directory and in the mount.
 . "$WORK/tests/lib/common.sh"
 . "$WORK/tests/lib/rules.sh"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # needs: root
-# timeout: 300
+# timeout: 600
 # The tables of rules as root, with other users let in: in a plain directory and the mount.
 . "$WORK/tests/lib/common.sh"
 . "$WORK/tests/lib/rules.sh"

@@ -21,7 +21,7 @@
 enum {
 	RULE_ROOT = 1 << 0, /* needs to become other users */
 	RULE_USER = 1 << 1, /* means nothing for root, who may do everything */
-	RULE_SECONDS = 60,
+	RULE_SECONDS = 200,
 	OTHER_UID = 23456,
 	OTHER_GID = 23457,
 };
