@@ -13,17 +13,28 @@
 #include "fs/worker.h"
 #include "hsm/api/page.h"
 
+/* Removed by another machine: an open file can still be asked. */
+static int stat_open(struct fs *fs, struct inode *inode, struct stat *out)
+{
+	int fd = inode_dup_file(fs, inode), ret = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, out))
+		ret = -errno;
+	close(fd);
+	if (!ret && (out->st_ino != inode->ino || out->st_dev != inode->dev))
+		ret = -ESTALE;
+	if (!ret)
+		inode_plain(out);
+	return ret;
+}
+
 int attr_get(struct worker *w, struct inode *inode, struct stat *out)
 {
 	int ret = inode_stat(worker_fs(w), inode, out);
-	int fd = S_ISREG(inode->type) ? inode->file.fd : -1;
 
-	/* removed by another machine: an open file can still be asked */
-	if (ret != -ESTALE || fd < 0 || fstat(fd, out) || out->st_ino != inode->ino ||
-	    out->st_dev != inode->dev)
-		return ret;
-	inode_plain(out);
-	return 0;
+	return ret == -ESTALE ? stat_open(worker_fs(w), inode, out) : ret;
 }
 
 static int set_owner(const struct inode_place *place, unsigned changes,

@@ -13,7 +13,7 @@
 static void finish(struct worker *w, struct data_request *request, int ret,
 		   const uint8_t *data)
 {
-	range_release(&request->inode->file.pages, &request->range);
+	range_release(&request->inode->file->pages, &request->range);
 	request->done(w, request, ret, data);
 }
 
@@ -21,7 +21,7 @@ static void finish(struct worker *w, struct data_request *request, int ret,
  */
 static bool ends_right(const struct worker *w, const struct data_request *request)
 {
-	const struct file *file = &request->inode->file;
+	const struct file *file = request->inode->file;
 	bool reaches_end = request->last + 1 == layout_pages(file_size(file));
 	uint32_t flags = request->op.cqe.flags;
 
@@ -45,7 +45,7 @@ static void opened(struct worker *w, struct engine_op *op)
 /* Cuts the request to the file's end. False when nothing is left. */
 static bool clip(struct data_request *request)
 {
-	uint64_t size = file_size(&request->inode->file);
+	uint64_t size = file_size(request->inode->file);
 
 	if (request->off >= size)
 		return false;
@@ -59,7 +59,7 @@ static bool clip(struct data_request *request)
 /* Ciphertext to the slot, and the descriptor that opens it. 0 or -errno. */
 static int prepare(struct worker *w, struct data_request *request)
 {
-	struct file *file = &request->inode->file;
+	struct file *file = request->inode->file;
 	struct engine_slot *slot = request->slot;
 	uint64_t start = request->first * PAGE_BYTES;
 	uint64_t end = (request->last + 1) * PAGE_BYTES;
@@ -96,7 +96,7 @@ void data_read(struct worker *w, struct data_request *request)
 	request->range =
 		(struct range){.first = layout_page(request->off),
 			       .last = layout_page(request->off + request->size - 1)};
-	pages_lock(w, &request->inode->file, &request->range);
+	pages_lock(w, request->inode->file, &request->range);
 	if (!clip(request)) {
 		finish(w, request, 0, request->slot->data);
 		return;

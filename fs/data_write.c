@@ -13,13 +13,13 @@
 static void finish(struct worker *w, struct data_request *request, int ret)
 {
 	free(request->inner);
-	range_release(&request->inode->file.pages, &request->range);
+	range_release(&request->inode->file->pages, &request->range);
 	request->done(w, request, ret, NULL);
 }
 
 static bool extends(const struct data_request *request)
 {
-	return request->off + request->size > file_size(&request->inode->file);
+	return request->off + request->size > file_size(request->inode->file);
 }
 
 /*
@@ -30,7 +30,7 @@ static void plan(struct data_request *request)
 {
 	uint64_t pages;
 
-	request->old_size = file_size(&request->inode->file);
+	request->old_size = file_size(request->inode->file);
 	pages = layout_pages(request->old_size);
 	request->new_size = request->off + request->size;
 	if (request->new_size < request->old_size)
@@ -62,7 +62,7 @@ static void set_range(struct data_request *request)
 /* Locks, and again if the end has moved between looking and locking. */
 static void lock_pages(struct worker *w, struct data_request *request)
 {
-	struct file *file = &request->inode->file;
+	struct file *file = request->inode->file;
 
 	for (;;) {
 		uint64_t seen;
@@ -96,7 +96,7 @@ static int write_growing(struct worker *w, struct data_request *request, uint32_
 		behind.len -= request->upto.len;
 		behind.first = pages;
 	}
-	return size_grow(w, &request->inode->file, &behind, &request->upto);
+	return size_grow(w, request->inode->file, &behind, &request->upto);
 }
 
 static void written(struct worker *w, struct engine_op *op)
@@ -109,7 +109,7 @@ static void written(struct worker *w, struct engine_op *op)
 	if (!ret && request->new_size > request->old_size)
 		ret = write_growing(w, request, op->cqe.len);
 	else if (!ret)
-		ret = pages_write_backing(request->inode->file.fd, request->slot->sealed,
+		ret = pages_write_backing(request->inode->file->fd, request->slot->sealed,
 					  op->cqe.len, request->first * PAGE_BYTES);
 	finish(w, request, ret ? ret : (int)request->size);
 }
@@ -138,7 +138,7 @@ static uint32_t surviving(const struct data_request *request, uint64_t index)
 static int read_old(struct worker *w, const struct data_request *request,
 		    uint32_t first_len, uint32_t last_len)
 {
-	int fd = request->inode->file.fd;
+	int fd = request->inode->file->fd;
 	uint8_t *old = request->slot->old;
 	int ret = 0;
 
@@ -157,7 +157,7 @@ static int read_old(struct worker *w, const struct data_request *request,
 /* The descriptor that seals the request's pages. 0 or -errno. */
 static int prepare(struct worker *w, struct data_request *request)
 {
-	struct file *file = &request->inode->file;
+	struct file *file = request->inode->file;
 	struct engine_slot *slot = request->slot;
 	struct ring_sqe *sqe = &request->op.sqe;
 	uint32_t first_len = surviving(request, request->first);
@@ -196,14 +196,14 @@ static int prepare_gap(struct worker *w, struct data_request *request)
 	request->inner = malloc(PAGE_BYTES);
 	if (!request->inner)
 		return -ENOMEM;
-	return size_seal_inner(w, &request->inode->file, request->first, request->inner,
+	return size_seal_inner(w, request->inode->file, request->first, request->inner,
 			       &request->upto);
 }
 
 /* Id, and the end as far as the write concerns it. 0 or -errno. */
 static int prepare_file(struct worker *w, struct data_request *request)
 {
-	struct file *file = &request->inode->file;
+	struct file *file = request->inode->file;
 	uint64_t pages = layout_pages(request->old_size);
 	int ret;
 

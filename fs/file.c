@@ -105,6 +105,38 @@ static int install(struct worker *w, struct file *file, int fd, bool writable)
 	return ret;
 }
 
+/* What was known of the end of the file when it was closed still holds. */
+static void recall(const struct fs *fs, const struct inode *inode)
+{
+	struct file *file = inode->file;
+	uint64_t pages = layout_pages(file_size(file));
+
+	if (fs->shared || inode->durable_pages == UINT32_MAX)
+		return;
+	file->durable_pages = inode->durable_pages < pages ? inode->durable_pages : pages;
+}
+
+/* The first opening: inode->lock is held. Owns fd, as install(). */
+static int install_new(struct worker *w, struct inode *inode, int fd, bool writable)
+{
+	struct file *file = calloc(1, sizeof(*file));
+	int ret = -ENOMEM;
+
+	if (!file) {
+		close(fd);
+		return ret;
+	}
+	file_init(file);
+	ret = install(w, file, fd, writable);
+	if (ret) {
+		free(file);
+		return ret;
+	}
+	inode_set_file(w->fs, inode, file);
+	recall(w->fs, inode);
+	return 0;
+}
+
 /*
  * One more opening of the file, for which @fd (or -1) was opened. -EAGAIN: a descriptor
  * is needed after all. The backing file is opened without inode->lock, which comes after
@@ -112,15 +144,15 @@ static int install(struct worker *w, struct file *file, int fd, bool writable)
  */
 static int count_open(struct worker *w, struct inode *inode, int fd, bool writable)
 {
-	struct file *file = &inode->file;
 	int ret = 0;
 
 	pthread_mutex_lock(&inode->lock);
 	if (fd >= 0)
-		ret = install(w, file, fd, writable);
-	else if (!is_open_for(file, writable))
+		ret = inode->file ? install(w, inode->file, fd, writable)
+				  : install_new(w, inode, fd, writable);
+	else if (!inode->file || !is_open_for(inode->file, writable))
 		ret = -EAGAIN;
-	if (!ret && file->nr_open++ == 0)
+	if (!ret && inode->file->nr_open++ == 0)
 		inode_hold(w->fs, inode);
 	pthread_mutex_unlock(&inode->lock);
 	return ret;
@@ -153,7 +185,7 @@ int file_adopt(struct worker *w, struct inode *inode, int fd)
 
 void file_written_back(struct inode *inode)
 {
-	__atomic_store_n(&inode->file.redate, true, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&inode->file->redate, true, __ATOMIC_SEQ_CST);
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -170,12 +202,12 @@ static int redate(struct fs *fs, struct inode *inode)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}}, now;
 
-	if (!__atomic_exchange_n(&inode->file.redate, false, __ATOMIC_SEQ_CST))
+	if (!__atomic_exchange_n(&inode->file->redate, false, __ATOMIC_SEQ_CST))
 		return 0;
 	now = inode_mtime(fs, inode);
 	do {
 		times[1] = now;
-		if (futimens(inode->file.fd, times))
+		if (futimens(inode->file->fd, times))
 			return errno != EPERM ? -errno : 0;
 		now = inode_mtime(fs, inode);
 	} while (!same_time(&now, &times[1]));
@@ -190,30 +222,50 @@ void file_redate_all(struct fs *fs)
 	if (inode_all(fs, S_IFREG, &files, &nr))
 		log_warn("the times of open files could not be set (no memory)");
 	for (size_t i = 0; i < nr; i++) {
-		if (files[i]->file.fd >= 0 && redate(fs, files[i]))
+		if (files[i]->file && files[i]->file->fd >= 0 &&
+		    redate(fs, files[i]))
 			log_warn("the time of a file could not be set");
 		inode_release(fs, files[i]);
 	}
 	free(files);
 }
 
+/*
+ * Only open files have a struct file, but for one whose end is not as it should be.
+ * inode->lock is held.
+ */
+static int close_last(struct fs *fs, struct inode *inode)
+{
+	struct file *file = inode->file;
+	int ret = 0;
+
+	if (!file->cut_due)
+		inode_set_file(fs, inode, NULL);
+	if (close(file->fd))
+		ret = -errno;
+	file->fd = -1;
+	if (file->cut_due)
+		return ret;
+	inode->durable_pages = UINT32_MAX;
+	if (file->durable_pages < UINT32_MAX)
+		inode->durable_pages = (uint32_t)file->durable_pages;
+	free(file);
+	return ret;
+}
+
 int file_close(struct worker *w, struct inode *inode)
 {
-	struct file *file = &inode->file;
-	int ret = redate(w->fs, inode);
+	int ret = redate(w->fs, inode), closed = 0;
 	bool last;
 
 	pthread_mutex_lock(&inode->lock);
-	last = --file->nr_open == 0;
-	if (last) {
-		if (close(file->fd) && !ret)
-			ret = -errno;
-		file->fd = -1;
-	}
+	last = --inode->file->nr_open == 0;
+	if (last)
+		closed = close_last(w->fs, inode);
 	pthread_mutex_unlock(&inode->lock);
 	if (last)
 		inode_release(w->fs, inode);
-	return ret;
+	return ret ? ret : closed;
 }
 
 bool file_tells_at_close(int fd)
@@ -239,7 +291,7 @@ int file_flush(struct worker *w, struct inode *inode)
 	if (ret)
 		return ret;
 	/* stores like NFS report what became of writes at close */
-	fd = dup(inode->file.fd);
+	fd = dup(inode->file->fd);
 	if (fd < 0)
 		return -errno;
 	return close(fd) ? -errno : 0;
@@ -250,9 +302,9 @@ static int truncate_open(struct worker *w, struct inode *inode, uint64_t size)
 	struct range range = {.first = 0, .last = RANGE_END, .exclusive = true};
 	int ret;
 
-	pages_lock(w, &inode->file, &range);
-	ret = size_set(w, &inode->file, size);
-	range_release(&inode->file.pages, &range);
+	pages_lock(w, inode->file, &range);
+	ret = size_set(w, inode->file, size);
+	range_release(&inode->file->pages, &range);
 	return ret;
 }
 
@@ -283,14 +335,14 @@ static void mark_durable(struct worker *w, struct file *file)
 
 int file_fsync(struct worker *w, struct inode *inode, bool datasync)
 {
-	int fd = inode->file.fd;
+	int fd = inode->file->fd;
 	int ret;
 
 	worker_may_block(w);
 	ret = redate(w->fs, inode);
 	if (ret)
 		return ret;
-	mark_durable(w, &inode->file);
+	mark_durable(w, inode->file);
 	if (datasync ? fdatasync(fd) : fsync(fd))
 		return -errno;
 	return ns_sync_new(w, inode);

@@ -18,9 +18,9 @@ struct inode;
 struct worker;
 
 /*
- * Part of struct inode. Opening and closing are under inode->lock; id, flags and sizes
- * belong to whoever holds the page range that ends at RANGE_END (see fs/range.h), and may
- * be read by holders of any range.
+ * Of an inode, while it is open. Opening and closing are under inode->lock; id, flags and
+ * sizes belong to whoever holds the page range that ends at RANGE_END (see fs/range.h),
+ * and may be read by holders of any range.
  */
 struct file {
 	int fd;	       /* backing, shared by all opens; -1 when not open */

@@ -18,8 +18,8 @@ struct fs {
 	bool shared;	/* -o sharedstorage: others change the volume meanwhile */
 	bool acl;	/* -o acl */
 	bool unsettled; /* not closed cleanly, and not settled since: ends are in doubt */
-	bool unrestored; /* a file could not be given back its end; atomic */
-	bool give_away; /* we are root: new inodes belong to their maker */
+	bool unrestored;       /* a file could not be given back its end; atomic */
+	bool give_away;	       /* we are root: new inodes belong to their maker */
 	bool cannot_peek;      /* the store does not know RWF_NOWAIT; atomic */
 	pthread_rwlock_t tree; /* see fs/inode.h */
 	unsigned nr_moves;     /* renames and links so far; atomic */

@@ -54,7 +54,7 @@ static int write_back(struct worker *w, fuse_ino_t ino, const struct inode *inod
 {
 	int ret;
 
-	if (!inode->file.writable)
+	if (!inode->file->writable)
 		return 0;
 	worker_may_block(w);
 	ret = fuse_lowlevel_notify_inval_inode(w->fs->session, ino, 0, 0);

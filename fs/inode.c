@@ -92,18 +92,20 @@ static void hash_grow(struct inode_table *table)
 
 static struct inode *inode_new(const struct stat *st)
 {
-	struct inode *inode = calloc(1, sizeof(*inode));
+	size_t size = S_ISDIR(st->st_mode)
+			      ? sizeof(struct inode)
+			      : offsetof(struct inode, file) + sizeof(struct file *);
+	struct inode *inode = calloc(1, size);
 
 	if (!inode)
 		return NULL;
-	inode->dev = st->st_dev;
+	inode->dev = (uint32_t)st->st_dev;
 	inode->ino = st->st_ino;
 	inode->type = st->st_mode & S_IFMT;
+	inode->durable_pages = UINT32_MAX;
 	inode->pin_fd = -1;
 	pthread_mutex_init(&inode->lock, NULL);
-	if (S_ISREG(inode->type))
-		file_init(&inode->file);
-	else
+	if (S_ISDIR(inode->type))
 		inode->dir.fd = -1;
 	return inode;
 }
@@ -118,9 +120,11 @@ static void inode_free(struct inode *inode)
 	}
 	if (inode->pin_fd >= 0)
 		close(inode->pin_fd);
-	if (S_ISREG(inode->type))
-		file_fini(&inode->file);
-	else if (inode->dir.fd >= 0)
+	if (S_ISREG(inode->type) && inode->file) {
+		file_fini(inode->file);
+		free(inode->file);
+	}
+	if (S_ISDIR(inode->type) && inode->dir.fd >= 0)
 		close(inode->dir.fd);
 	pthread_mutex_destroy(&inode->lock);
 	free(inode->gone);
@@ -379,6 +383,27 @@ void inode_release(struct fs *fs, struct inode *inode)
 	dead = bury(fs->inodes, inode);
 	pthread_mutex_unlock(&fs->inodes->lock);
 	free_and_trim(fs, dead);
+}
+
+void inode_set_file(struct fs *fs, struct inode *inode, struct file *file)
+{
+	pthread_mutex_lock(&fs->inodes->lock);
+	inode->file = file;
+	pthread_mutex_unlock(&fs->inodes->lock);
+}
+
+int inode_dup_file(struct fs *fs, struct inode *inode)
+{
+	int fd = -ESTALE;
+
+	pthread_mutex_lock(&fs->inodes->lock);
+	if (S_ISREG(inode->type) && inode->file) {
+		fd = fcntl(inode->file->fd, F_DUPFD_CLOEXEC, 3);
+		if (fd < 0)
+			fd = errno == EBADF ? -ESTALE : -errno;
+	}
+	pthread_mutex_unlock(&fs->inodes->lock);
+	return fd;
 }
 
 int inode_all(struct fs *fs, mode_t type, struct inode ***out, size_t *nr)

@@ -40,33 +40,42 @@ struct inode_link {
 	char name[];	      /* backing name in parent */
 };
 
+struct inode_dir {
+	int fd;		/* O_PATH, or -1 when not cached */
+	unsigned users; /* borrowers of fd */
+	bool has_id;
+	bool warned; /* that it is damaged; atomic */
+	uint8_t id[PAGE_ID_BYTES];
+	struct inode *lru_prev, *lru_next;
+};
+
 struct inode {
 	struct inode *hash_next;
 	struct inode_link *links; /* newest first; none for the root and removed inodes */
-	dev_t dev;		  /* of the backing inode: the key of the table */
-	ino_t ino;
-	uint64_t id;	     /* the kernel's number for it, fs/inode_id.c */
-	uint32_t generation; /* that goes with the number into file handles */
-	mode_t type;	     /* S_IFMT bits */
-	bool superseded;     /* the backing number may be another inode's by now */
-	uint64_t nr_lookups; /* the kernel's references */
-	uint32_t nr_refs;    /* ours: children, operations in progress, open files */
-	int pin_fd;	     /* O_PATH, or -1 */
-	struct stat *gone;   /* last attributes, once the last name was removed */
+	ino_t ino;		/* of the backing inode: with dev, the key of the table */
+	uint64_t id;		/* the kernel's number for it, fs/inode_id.c */
+	uint64_t nr_lookups;	/* the kernel's references */
+	uint32_t nr_refs;	/* ours: children, operations in progress, open files */
+	uint32_t dev;		/* Linux' are not longer */
+	uint32_t generation;	/* that goes with the id into file handles */
+	uint32_t durable_pages; /* of the file while it is closed; UINT32_MAX: all */
+	int pin_fd;		/* O_PATH, or -1 */
+	uint16_t type;		/* S_IFMT bits */
+	bool superseded;	/* the backing number may be another inode's by now */
+	struct stat *gone;	/* last attributes, once the last name was removed */
 	/* what the kernel, whose writeback cache decides, takes mtime for; table->lock */
 	struct timespec mtime;
 
 	pthread_mutex_t lock;
-	union { /* there may be a million inodes */
-		struct {
-			int fd;		/* O_PATH, or -1 when not cached */
-			unsigned users; /* borrowers of fd */
-			bool has_id;
-			bool warned; /* that it is damaged; atomic */
-			uint8_t id[PAGE_ID_BYTES];
-			struct inode *lru_prev, *lru_next;
-		} dir;		  /* directories */
-		struct file file; /* regular files */
+	/* there may be a million inodes: what is behind here is only as large as needed
+	 */
+	union {
+		/*
+		 * Of regular files, while open; set under the lock and table->lock, so
+		 * that who has neither opened the file must hold one of them.
+		 */
+		struct file *file;
+		struct inode_dir dir; /* of directories */
 	};
 };
 
@@ -169,6 +178,12 @@ struct timespec inode_mtime(struct fs *fs, struct inode *inode);
 
 /* Whether @inode was removed for good, and only its last attributes are left. */
 bool inode_is_gone(struct fs *fs, struct inode *inode);
+
+/* Makes @file (NULL: it is closed) the open file of @inode, whose lock is held. */
+void inode_set_file(struct fs *fs, struct inode *inode, struct file *file);
+
+/* A copy of an open file's descriptor; -ESTALE when it is not open, -EMFILE... */
+int inode_dup_file(struct fs *fs, struct inode *inode);
 
 /* Opens the backing inode with @flags (never O_CREAT). A descriptor or -errno. */
 int inode_open_backing(struct fs *fs, struct inode *inode, int flags);

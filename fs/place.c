@@ -182,21 +182,15 @@ static bool is_backing(const struct inode *inode, const struct stat *st)
 	       (st->st_mode & S_IFMT) == inode->type;
 }
 
-/*
- * An open file without a name becomes pinned by a copy of its descriptor. That may be
- * closed meanwhile, and its number belong to something else: hence the check.
- */
-static int pin_open_file(struct inode_table *table, struct inode *inode)
+/* An open file without a name becomes pinned by a copy of its descriptor. */
+static int pin_open_file(struct fs *fs, struct inode *inode)
 {
-	int fd = S_ISREG(inode->type) ? __atomic_load_n(&inode->file.fd, __ATOMIC_RELAXED)
-				      : -1;
+	struct inode_table *table = fs->inodes;
+	int fd = inode_dup_file(fs, inode);
 	struct stat st;
 
 	if (fd < 0)
-		return -ESTALE;
-	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (fd < 0)
-		return errno == EBADF ? -ESTALE : -errno;
+		return fd;
 	if (fstat(fd, &st) || !is_backing(inode, &st)) {
 		close(fd);
 		return -ESTALE;
@@ -212,16 +206,16 @@ static int pin_open_file(struct inode_table *table, struct inode *inode)
 	return 0;
 }
 
-static int locate_pinned(struct inode_table *table, struct inode *inode,
-			 struct inode_place *place)
+static int locate_pinned(struct fs *fs, struct inode *inode, struct inode_place *place)
 {
+	struct inode_table *table = fs->inodes;
 	int ret = 0, fd;
 
 	pthread_mutex_lock(&table->lock);
 	fd = inode->pin_fd;
 	pthread_mutex_unlock(&table->lock);
 	if (fd < 0)
-		ret = pin_open_file(table, inode);
+		ret = pin_open_file(fs, inode);
 	if (ret)
 		return ret;
 	place->dirfd = AT_FDCWD;
@@ -249,7 +243,7 @@ int inode_locate(struct fs *fs, struct inode *inode, struct inode_place *place)
 	link = inode->links;
 	pthread_mutex_unlock(&table->lock);
 	if (!link)
-		return locate_pinned(table, inode, place);
+		return locate_pinned(fs, inode, place);
 	fd = inode_borrow(fs, link->parent);
 	if (fd < 0)
 		return fd;

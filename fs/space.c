@@ -172,7 +172,7 @@ int space_change(struct worker *w, struct inode *inode, enum space_change what,
 		 uint64_t off, uint64_t len, bool keep_size)
 {
 	struct range range = {.first = 0, .last = RANGE_END, .exclusive = true};
-	struct file *file = &inode->file;
+	struct file *file = inode->file;
 	int ret;
 
 	if (len > (uint64_t)LAYOUT_MAX_SIZE || off > (uint64_t)LAYOUT_MAX_SIZE - len)
@@ -213,8 +213,8 @@ int space_seek(struct worker *w, struct inode *inode, uint64_t off, bool hole,
 	struct range range = {.first = 0, .last = RANGE_END};
 	int ret;
 
-	pages_lock(w, &inode->file, &range);
-	ret = seek(&inode->file, off, hole, found);
-	range_release(&inode->file.pages, &range);
+	pages_lock(w, inode->file, &range);
+	ret = seek(inode->file, off, hole, found);
+	range_release(&inode->file->pages, &range);
 	return ret;
 }

@@ -195,12 +195,12 @@ static void create_honours_exclusive(void **state)
 
 	assert_int_equal(ns_create(W, ROOT, "f", 0600, O_RDWR | O_EXCL, NULL, &one), 0);
 	assert_int_equal(one.attr.st_mode, S_IFREG | 0600);
-	assert_int_equal(one.inode->file.nr_open, 1);
+	assert_int_equal(one.inode->file->nr_open, 1);
 	assert_int_equal(ns_create(W, ROOT, "f", 0600, O_RDWR | O_EXCL, NULL, &two),
 			 -EEXIST);
 	assert_int_equal(ns_create(W, ROOT, "f", 0600, O_RDWR, NULL, &two), 0);
 	assert_ptr_equal(one.inode, two.inode);
-	assert_int_equal(one.inode->file.nr_open, 2);
+	assert_int_equal(one.inode->file->nr_open, 2);
 	assert_int_equal(file_close(W, one.inode), 0);
 	assert_int_equal(file_close(W, one.inode), 0);
 	must_mkdir(v, ROOT, "d");

@@ -134,11 +134,6 @@ int sealer_run(struct worker *w, enum ring_op op, const uint8_t context[PAGE_ID_
 
 /* --- file content: sizes only --- */
 
-void file_init(struct file *file)
-{
-	file->fd = -1;
-}
-
 void file_fini(struct file *file)
 {
 	if (file->fd >= 0)
@@ -154,24 +149,30 @@ int file_open(struct worker *w, struct inode *inode, int flags)
 
 int file_adopt(struct worker *w, struct inode *inode, int fd)
 {
-	(void)w;
 	pthread_mutex_lock(&inode->lock);
-	if (inode->file.fd < 0)
-		inode->file.fd = fd;
-	else
+	if (inode->file) {
 		close(fd);
-	inode->file.nr_open++;
+	} else {
+		struct file *file = calloc(1, sizeof(*file));
+
+		assert_non_null(file);
+		file->fd = fd;
+		inode_set_file(w->fs, inode, file);
+	}
+	inode->file->nr_open++;
 	pthread_mutex_unlock(&inode->lock);
 	return 0;
 }
 
 int file_close(struct worker *w, struct inode *inode)
 {
-	(void)w;
+	struct file *file = inode->file;
+
 	pthread_mutex_lock(&inode->lock);
-	if (!--inode->file.nr_open) {
-		close(inode->file.fd);
-		inode->file.fd = -1;
+	if (!--file->nr_open) {
+		inode_set_file(w->fs, inode, NULL);
+		close(file->fd);
+		free(file);
 	}
 	pthread_mutex_unlock(&inode->lock);
 	return 0;

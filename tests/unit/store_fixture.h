@@ -72,6 +72,7 @@ struct store {
 	struct fs fs;
 	struct worker w;
 	struct inode inode;
+	struct file file; /* the inode's */
 	struct pages_context hsm;
 	struct arena arena;
 	uint8_t *vmk;
@@ -257,7 +258,7 @@ static int store_teardown(void **state)
 
 /* --- the file ----------------------------------------------------------------------- */
 
-#define FILE_OF_STORE (&store.inode.file)
+#define FILE_OF_STORE (&store.file)
 
 /* As after a mount: nothing is known but what is in the memfd. */
 static int store_mount(bool unsettled)
@@ -267,6 +268,7 @@ static int store_mount(bool unsettled)
 	store.fs.unsettled = unsettled;
 	store.fs.unrestored = false;
 	file_init(FILE_OF_STORE);
+	store.inode.file = FILE_OF_STORE;
 	FILE_OF_STORE->fd = fd;
 	FILE_OF_STORE->writable = true;
 	return pages_learn(&store.w, FILE_OF_STORE);
