@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fsx [-s SEED] [-n OPERATIONS] [-p PROCESSES] [-r ROUNDS] [-m COMMAND] [-u COMMAND] DIR
+ * fsx [-s SEED] [-n OPERATIONS] [-p PROCESSES] [-r ROUNDS] [-m COMMAND] [-u COMMAND] [-t]
+ * DIR
  *
  * Random operations of several processes, each compared with a copy in memory: on files
  * of their own, on two files of which each process owns stripes, and on one that all
@@ -28,6 +29,7 @@ struct run {
 	const char *directory, *remount, *suspend;
 	unsigned long seed, operations;
 	unsigned nr_workers, rounds;
+	bool times;
 	struct fsx_worker *workers;
 	pid_t pids[MOST_WORKERS];
 	unsigned nr_alive;
@@ -184,8 +186,9 @@ static void check_times(struct run *run, bool remember)
 
 		if (stat(file->path, &st))
 			end_with(run, "stat failed");
-		if (!remember && (st.st_mtim.tv_sec != file->mtime.tv_sec ||
-				  st.st_mtim.tv_nsec != file->mtime.tv_nsec)) {
+		if (!remember && run->times &&
+		    (st.st_mtim.tv_sec != file->mtime.tv_sec ||
+		     st.st_mtim.tv_nsec != file->mtime.tv_nsec)) {
 			printf("fsx: %s: mtime is %ld.%09ld, was %ld.%09ld\n", file->path,
 			       (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
 			       (long)file->mtime.tv_sec, file->mtime.tv_nsec);
@@ -211,7 +214,7 @@ static void parse(struct run *run, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "s:n:p:r:m:u:")) != -1) {
+	while ((c = getopt(argc, argv, "s:n:p:r:m:u:t")) != -1) {
 		switch (c) {
 		case 's':
 			run->seed = number(optarg);
@@ -231,6 +234,9 @@ static void parse(struct run *run, int argc, char **argv)
 		case 'u':
 			run->suspend = optarg;
 			break;
+		case 't':
+			run->times = true;
+			break;
 		default:
 			exit(2);
 		}
@@ -239,7 +245,7 @@ static void parse(struct run *run, int argc, char **argv)
 	    run->nr_workers > MOST_WORKERS) {
 		fprintf(stderr,
 			"usage: fsx [-s SEED] [-n OPERATIONS] [-p PROCESSES (1 to %d)] "
-			"[-r ROUNDS] [-m REMOUNT] [-u SUSPEND] DIR\n",
+			"[-r ROUNDS] [-m REMOUNT] [-u SUSPEND] [-t] DIR\n",
 			MOST_WORKERS);
 		exit(2);
 	}
