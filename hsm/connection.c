@@ -125,7 +125,11 @@ static struct token *find_token(const struct hsm *hsm, const uint8_t *name)
 static int on_hello(struct connection *c, struct reply *reply)
 {
 	struct wire_hello_reply *out = (struct wire_hello_reply *)reply->body;
+	struct wire_hello request;
 
+	memcpy(&request, body_of(c), sizeof(request));
+	if (request.version < WIRE_VERSION)
+		return -EPROTONOSUPPORT;
 	memset(out, 0, sizeof(*out));
 	out->version = WIRE_VERSION;
 	out->pid = (uint32_t)getpid();
