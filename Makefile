@@ -167,10 +167,12 @@ UNIT_SRC_hostile_names_test := $(SRC_NAMESPACE)
 UNIT_SRC_readdir_test := $(SRC_NAMESPACE)
 UNIT_SRC_rename_test := $(SRC_NAMESPACE)
 
-# The backing store's system calls, for tests that have them fail or record them.
+# Functions that a test puts its own before: the backing store's system calls, which it has
+# fail or records; one of ours that it breaks on purpose.
 WRAP_STORE := pread64 pwrite64 ftruncate64 fallocate64 fdatasync fsync
 UNIT_WRAP_fault_test := $(WRAP_STORE)
 UNIT_WRAP_crash_test := $(WRAP_STORE)
+UNIT_WRAP_session_test := service_wipe
 
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(SRC_UNIT))
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(SRC_TOOLS))

@@ -9,6 +9,7 @@
 #include "hsm/crypto/kdf.h"
 #include "hsm/heap.h"
 #include "hsm/keyslot.h"
+#include "hsm/service.h"
 #include "hsm/session.h"
 
 enum { NR_KEYS = 7, MASK = 0xa5 };
@@ -178,6 +179,16 @@ static void expect_keys_in_secret_memory(void)
 	assert_true(secrets[3].found);
 }
 
+static bool any_keys(void)
+{
+	unsigned found = 0;
+
+	search_everything();
+	for (size_t k = 0; k < NR_KEYS; k++)
+		found += secrets[k].found;
+	return found != 0;
+}
+
 static void expect_no_keys(void)
 {
 	search_everything();
@@ -197,6 +208,35 @@ static void locking_wipes(void **state)
 	assert_int_equal(open_page(&queue), -EKEYREVOKED);
 	expect_no_keys();
 	close_session();
+}
+
+/* The linker puts this in the place of what session.c calls (Makefile). */
+static bool wipe_is_broken;
+
+void __real_service_wipe(struct service *service);
+void __wrap_service_wipe(struct service *service);
+
+void __wrap_service_wipe(struct service *service)
+{
+	if (!wipe_is_broken)
+		__real_service_wipe(service);
+}
+
+/* The proof that the other tests could fail. */
+static void broken_wipe_is_noticed(void **state)
+{
+	(void)state;
+	open_known_session();
+	wipe_is_broken = true;
+	assert_int_equal(hsm_lock(owner), 0);
+	search_everything();
+	assert_false(secrets[0].found);
+	for (size_t k = 1; k < 4; k++)
+		if (!secrets[k].found)
+			fail_msg("%s was not wiped, but is not found", secrets[k].label);
+	wipe_is_broken = false;
+	close_session();
+	expect_no_keys();
 }
 
 static void end_of_the_lease_wipes(void **state)
@@ -226,7 +266,9 @@ static void last_client_takes_the_keys_along(void **state)
 	expect_keys_in_secret_memory();
 	hsm_disconnect(user);
 	owner = user = NULL;
-	usleep(200 * 1000);
+	/* the connections' threads notice when they run */
+	for (int i = 0; i < 100 && any_keys(); i++)
+		usleep(100 * 1000);
 	expect_no_keys();
 	close_session();
 }
@@ -283,6 +325,7 @@ int main(void)
 		cmocka_unit_test(fifth_ticket_voids_the_first),
 		cmocka_unit_test(tickets_die_with_their_session),
 		cmocka_unit_test(locking_wipes),
+		cmocka_unit_test(broken_wipe_is_noticed),
 		cmocka_unit_test(end_of_the_lease_wipes),
 		cmocka_unit_test(last_client_takes_the_keys_along),
 	};
