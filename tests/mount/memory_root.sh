@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # needs: root
-# timeout: 120
-# Root searches the whole memory of hsmfs for the passphrase and every key: none is there.
+# timeout: 240
+# Root searches the whole memory of hsmfs for the passphrase and every key: none is there,
+# nor in what a debugger or the kernel can make of hsmd.
 . "$WORK/tests/lib/common.sh"
 
 [ "$(id -u)" -eq 0 ] || skip "needs root"
@@ -47,3 +48,32 @@ if grep -q secretmem "/proc/$hsmd/maps"; then
 else
 	same "key memory" "$(hsmsetup status --json "$MNT" | jq -r .memory)" mlock
 fi
+
+# A debugger's dump of hsmd has what it could read: no key.
+if command -v gcore >/dev/null && gcore -o core "$hsmd" >gcore.log 2>&1; then
+	memsearch file "core.$hsmd" unique >out || true
+	tail -n 1 out
+	! grep found out | grep -v 'as text' || die "a key is in hsmd's core dump"
+	rm -f "core.$hsmd"
+else
+	echo "no dump by gcore: $(tail -n 1 gcore.log 2>/dev/null || echo it is not installed)"
+fi
+same "content after the dump" "$(head -n 1 "$MNT/marker")" "$marker"
+close_volume
+kill_all hsmd
+
+# The kernel dumps no core, even if root allows it to: bash tells whether it did.
+cat >crash.sh <<'EOF'
+"$@" &
+pid=$!
+for i in $(seq 600); do
+	[ ! -S "$HSMFS_RUNTIME_DIR/hsmd.sock" ] || break
+	sleep 0.05
+done
+prlimit --pid $pid --core=unlimited:unlimited
+kill -SEGV $pid
+wait $pid
+EOF
+bash crash.sh hsmd >crash.out 2>&1 || true
+grep -q "Segmentation fault" crash.out || die "$(cat crash.out)"
+! grep -q "core dumped" crash.out || die "hsmd left a core: $(cat crash.out)"

@@ -3,6 +3,7 @@
  * memsearch find PID FILE    searches the whole memory of a process for each of FILE's
  *                            lines "HEX [LABEL]", as bytes and as text of hex digits.
  *                            Prints what it finds; exit 0 found, 1 nothing, 2 trouble.
+ * memsearch file DUMP FILE   the same in a file, a core dump for instance
  * memsearch secret PID       exit 0 if the process has memfd_secret memory and none of
  *                            it can be read
  */
@@ -28,9 +29,10 @@ enum {
  * whatever the keys are: memmem() took minutes when one of them hashed like zeros.
  */
 struct pattern {
-	struct pattern *next; /* in its bucket */
-	uint64_t begin;	      /* the first bytes */
-	uint64_t found_at;    /* start of the last mapping it was found in */
+	struct pattern *next;		/* in its bucket */
+	uint64_t begin;			/* the first bytes */
+	const struct mapping *found_in; /* the last one, which began there */
+	uint64_t found_start;
 	uint8_t bytes[PATTERN_MAX];
 	size_t len;
 	char label[64];
@@ -109,9 +111,10 @@ static bool matches(struct pattern *p, const uint8_t *at, size_t len,
 {
 	if (p->len > len || memcmp(at, p->bytes, p->len) != 0)
 		return false;
-	if (p->found_at != map->start)
+	if (p->found_in != map || p->found_start != map->start)
 		printf("found %s in %s %s\n", p->label, map->perms, map->name);
-	p->found_at = map->start;
+	p->found_in = map;
+	p->found_start = map->start;
 	return true;
 }
 
@@ -183,6 +186,26 @@ static int find(FILE *maps, int mem)
 	return found ? 0 : 1;
 }
 
+static int find_in_file(const char *path)
+{
+	struct mapping map = {.perms = "file"};
+	uint64_t searched = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	bool found;
+
+	if (end <= 0) {
+		fprintf(stderr, "memsearch: nothing to read in %s\n", path);
+		return 2;
+	}
+	map.end = (uint64_t)end;
+	found = search_mapping(fd, &map, &searched);
+	printf("%llu bytes searched for %zu patterns\n", (unsigned long long)searched,
+	       nr_patterns);
+	close(fd);
+	return found ? 0 : 1;
+}
+
 static int secret(FILE *maps, int mem)
 {
 	struct mapping map;
@@ -206,9 +229,14 @@ int main(int argc, char **argv)
 	FILE *maps;
 	int mem;
 
-	if (argc < 3 || (!strcmp(argv[1], "find") && argc != 4)) {
-		fprintf(stderr, "usage: memsearch find PID FILE | secret PID\n");
+	if (argc < 3 || (strcmp(argv[1], "secret") != 0 && argc != 4)) {
+		fprintf(stderr, "usage: memsearch find PID FILE | file DUMP FILE | "
+				"secret PID\n");
 		return 2;
+	}
+	if (!strcmp(argv[1], "file")) {
+		load_patterns(argv[3]);
+		return find_in_file(argv[2]);
 	}
 	snprintf(path, sizeof(path), "/proc/%.20s/maps", argv[2]);
 	maps = fopen(path, "re");
