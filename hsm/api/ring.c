@@ -13,6 +13,9 @@ enum {
 	SPIN_MIN_NS = 2000,
 	SPIN_MAX_NS = 150000, /* a sleep and wake across cores costs 30-60 us */
 	SPIN_BRIEF_NS = 20000,
+	LONG_YIELD_NS = 500000,
+	PATIENCE_MIN = 128, /* waits */
+	PATIENCE_MAX = 4096,
 };
 
 static uint64_t now_ns(void)
@@ -43,20 +46,50 @@ static void cpu_pause(void)
 #endif
 }
 
+static uint32_t look_ns(const struct ring_spin *spin)
+{
+	return spin->brief && spin->budget_ns > SPIN_BRIEF_NS ? SPIN_BRIEF_NS
+							      : spin->budget_ns;
+}
+
+/*
+ * A yield that took long let a process run that has much to do: then the next waits
+ * sleep, whose wakes the kernel is quick about, instead of giving time slices away. How
+ * many of them doubles while it goes on.
+ */
+static void learn_from_yield(struct ring_spin *spin, uint64_t took_ns)
+{
+	if (took_ns < LONG_YIELD_NS)
+		spin->patience = 0;
+	else if (spin->patience < PATIENCE_MAX)
+		spin->patience = 2 * spin->patience + PATIENCE_MIN;
+	spin->crowded = spin->patience;
+}
+
 /*
  * Looks some times in a row and then yields: on few cores the spinner must not keep the
  * application, or the peer itself, from running.
  */
-static bool spin_until_changed(const uint32_t *word, uint32_t seen, uint64_t until)
+static bool spin_until_changed(struct ring_spin *spin, const uint32_t *word,
+			       uint32_t seen, uint64_t now)
 {
+	uint64_t until = now + look_ns(spin), before;
+
 	do {
 		for (int i = 0; i < LOOKS_PER_YIELD; i++) {
 			if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen)
 				return true;
 			cpu_pause();
 		}
+		if (spin->crowded) {
+			spin->crowded--;
+			return false;
+		}
+		before = now;
 		sched_yield();
-	} while (now_ns() < until);
+		now = now_ns();
+		learn_from_yield(spin, now - before);
+	} while (now < until && !spin->crowded);
 	return false;
 }
 
@@ -71,12 +104,6 @@ static void spin_learn(struct ring_spin *spin, uint64_t waited_ns)
 		spin->budget_ns = SPIN_MIN_NS;
 }
 
-static uint32_t look_ns(const struct ring_spin *spin)
-{
-	return spin->brief && spin->budget_ns > SPIN_BRIEF_NS ? SPIN_BRIEF_NS
-							      : spin->budget_ns;
-}
-
 uint32_t ring_wait(struct ring_spin *spin, uint32_t *word, uint32_t *sleeps,
 		   uint32_t seen, unsigned timeout_ms)
 {
@@ -85,7 +112,7 @@ uint32_t ring_wait(struct ring_spin *spin, uint32_t *word, uint32_t *sleeps,
 	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen)
 		return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 	start = now_ns();
-	if (spin_until_changed(word, seen, start + look_ns(spin))) {
+	if (spin_until_changed(spin, word, seen, start)) {
 		/* keep looking for a while longer than this one took */
 		if (spin->budget_ns < SPIN_MAX_NS)
 			spin->budget_ns += spin->budget_ns / 8;

@@ -156,11 +156,13 @@ static inline size_t ring_string_size(uint32_t len)
 
 /*
  * Adaptive spinning: how long a side looks before it sleeps. Grows when a spin found
- * work, shrinks when it did not.
+ * work, shrinks when it did not. Beside a process that never sleeps there is no spinning.
  */
 struct ring_spin {
 	uint32_t budget_ns;
-	bool brief; /* the peer needs the core: look only for a moment */
+	uint32_t crowded;  /* so many waits sleep at once */
+	uint32_t patience; /* so many did when the core was last crowded; 0: it is not */
+	bool brief;	   /* the peer needs the core: look only for a moment */
 };
 
 /*
