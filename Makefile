@@ -272,7 +272,7 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB)/libhsm.a $(LIB)/libapi.a
 	$(call link,-fsanitize=fuzzer $(LIBS_HSM))
 fuzz-programs: $(FUZZ)
 fuzz: deps ## libFuzzer on control messages and descriptors (FUZZ_RUNS=50000)
-	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzzing CC=clang CFLAGS="-O1 -g" \
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzzing CC=clang CFLAGS="-O2 -g" \
 		SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
 	$(Q)tests/fuzz/run $(BUILD)/fuzzing/fuzz $(FUZZ_RUNS)
 

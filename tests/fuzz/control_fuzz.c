@@ -149,7 +149,7 @@ static void make_useful(uint8_t *message, size_t len)
 static struct input {
 	const uint8_t *data;
 	size_t len;
-	bool gave_memory; /* once an input: a queue is dear */
+	bool has_memory; /* some have, once: a queue costs two threads' work */
 } input;
 
 static int memfd = -1;
@@ -209,9 +209,9 @@ static void add_all_ancillary(struct msghdr *msg, unsigned flags)
 	cmsg = add_ancillary(msg, CMSG_FIRSTHDR(msg), SCM_CREDENTIALS, &sender,
 			     sizeof(sender));
 	msg->msg_controllen = CMSG_SPACE(sizeof(sender));
-	if (!(flags & WITH_MEMORY) || input.gave_memory)
+	if (!(flags & WITH_MEMORY) || !input.has_memory)
 		return;
-	input.gave_memory = true;
+	input.has_memory = false;
 	fds[0] = dup(memfd);
 	fds[1] = dup(memfd); /* one too many */
 	msg->msg_controllen = room;
@@ -263,7 +263,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (memfd < 0)
 		make_memory();
 	hsm.engine = aead_engines[0];
-	input = (struct input){data, len, false};
+	input = (struct input){data, len, len % 16 == 0};
 	peer.quota = limits_connect(peer.pid);
 	if (!peer.quota)
 		abort();
