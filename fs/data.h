@@ -11,9 +11,11 @@
 #define FS_DATA_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "fs/engine.h"
+#include "fs/fetch.h"
 #include "fs/range.h"
 #include "fs/size.h"
 
@@ -22,6 +24,7 @@ struct worker;
 
 struct data_request {
 	struct engine_op op;
+	struct fetch fetch; /* what is read before the operation */
 	struct range range;
 	struct inode *inode;
 	struct engine_slot *slot;
@@ -40,6 +43,12 @@ struct data_request {
 	void (*done)(struct worker *w, struct data_request *request, int ret,
 		     const uint8_t *data);
 };
+
+static inline struct data_request *data_of_fetch(struct fetch *fetch)
+{
+	return (struct data_request *)((char *)fetch -
+				       offsetof(struct data_request, fetch));
+}
 
 /*
  * @request has inode (open), slot, off, size, done and the op's interrupted and request

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "fs/data.h"
-#include "fs/fetch.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
 #include "fs/pages.h"
@@ -56,7 +55,7 @@ static bool clip(struct data_request *request)
 	return true;
 }
 
-/* Ciphertext to the slot, and the descriptor that opens it. 0 or -errno. */
+/* The descriptor that opens the pages, and what to fetch for it. 0 or -errno. */
 static int prepare(struct worker *w, struct data_request *request)
 {
 	struct file *file = request->inode->file;
@@ -82,7 +81,21 @@ static int prepare(struct worker *w, struct data_request *request)
 				  .dst = engine_offset(&w->engine, slot->data),
 				  .dst_len = ENGINE_DATA_BYTES};
 	memcpy(request->op.sqe.file_id, file->id, PAGE_ID_BYTES);
-	return fetch_backing(w, file->fd, slot->sealed, end - start, start);
+	request->fetch = (struct fetch){.fd = file->fd,
+					.ranges = {{slot->sealed, end - start, start}}};
+	return 0;
+}
+
+static void fetched(struct worker *w, struct fetch *fetch, int error)
+{
+	struct data_request *request = data_of_fetch(fetch);
+
+	if (error) {
+		finish(w, request, error, NULL);
+		return;
+	}
+	request->op.done = opened;
+	engine_submit(w, &request->op);
 }
 
 void data_read(struct worker *w, struct data_request *request)
@@ -106,6 +119,6 @@ void data_read(struct worker *w, struct data_request *request)
 		finish(w, request, ret, NULL);
 		return;
 	}
-	request->op.done = opened;
-	engine_submit(w, &request->op);
+	request->fetch.done = fetched;
+	fetch_start(w, &request->fetch);
 }

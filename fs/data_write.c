@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "fs/data.h"
-#include "fs/fetch.h"
 #include "fs/inode.h"
 #include "fs/pages.h"
 #include "fs/volume/layout.h"
@@ -134,28 +133,26 @@ static uint32_t surviving(const struct data_request *request, uint64_t index)
 	return len;
 }
 
-/* Reads the old pages that are needed: those at the write's edges. 0 or -errno. */
-static int read_old(struct worker *w, const struct data_request *request,
-		    uint32_t first_len, uint32_t last_len)
+/* What to fetch: the old pages that are needed, those at the write's edges. */
+static void fetch_old(struct data_request *request, uint32_t first_len, uint32_t last_len)
 {
-	int fd = request->inode->file->fd;
 	uint8_t *old = request->slot->old;
-	int ret = 0;
+	struct fetch_range *first = &request->fetch.ranges[0];
+	struct fetch_range *last = &request->fetch.ranges[1];
 
+	request->fetch.fd = request->inode->file->fd;
+	*first = (struct fetch_range){old, first_len, request->first * PAGE_BYTES};
+	*last = (struct fetch_range){old + PAGE_BYTES, last_len,
+				     request->last * PAGE_BYTES};
 	/* the commonest case, a small write across two pages, takes one system call */
-	if (first_len == PAGE_BYTES && last_len && request->last == request->first + 1)
-		return fetch_backing(w, fd, old, first_len + last_len,
-				     request->first * PAGE_BYTES);
-	if (first_len)
-		ret = fetch_backing(w, fd, old, first_len, request->first * PAGE_BYTES);
-	if (!ret && last_len)
-		ret = fetch_backing(w, fd, old + PAGE_BYTES, last_len,
-				    request->last * PAGE_BYTES);
-	return ret;
+	if (first_len == PAGE_BYTES && request->last == request->first + 1) {
+		first->len += last_len;
+		last->len = 0;
+	}
 }
 
-/* The descriptor that seals the request's pages. 0 or -errno. */
-static int prepare(struct worker *w, struct data_request *request)
+/* The descriptor that seals the request's pages, and what to fetch for it. */
+static void prepare(struct worker *w, struct data_request *request)
 {
 	struct file *file = request->inode->file;
 	struct engine_slot *slot = request->slot;
@@ -163,10 +160,8 @@ static int prepare(struct worker *w, struct data_request *request)
 	uint32_t first_len = surviving(request, request->first);
 	uint32_t last_len =
 		request->last > request->first ? surviving(request, request->last) : 0;
-	int ret = read_old(w, request, first_len, last_len);
 
-	if (ret)
-		return ret;
+	fetch_old(request, first_len, last_len);
 	*sqe = (struct ring_sqe){
 		.op = RING_SEAL,
 		.count = (uint16_t)(request->last - request->first + 1),
@@ -187,7 +182,18 @@ static int prepare(struct worker *w, struct data_request *request)
 	if (request->last + 1 == layout_pages(request->new_size))
 		sqe->flags |= RING_SEAL_FINAL;
 	memcpy(sqe->file_id, file->id, PAGE_ID_BYTES);
-	return 0;
+}
+
+static void fetched(struct worker *w, struct fetch *fetch, int error)
+{
+	struct data_request *request = data_of_fetch(fetch);
+
+	if (error) {
+		finish(w, request, error);
+		return;
+	}
+	request->op.done = written;
+	engine_submit(w, &request->op);
 }
 
 /* Seals what the old last page becomes when the write leaves a gap behind it. */
@@ -234,12 +240,11 @@ void data_write(struct worker *w, struct data_request *request)
 	request->upto = (struct size_pages){0};
 	lock_pages(w, request);
 	ret = prepare_file(w, request);
-	if (!ret)
-		ret = prepare(w, request);
 	if (ret) {
 		finish(w, request, ret);
 		return;
 	}
-	request->op.done = written;
-	engine_submit(w, &request->op);
+	prepare(w, request);
+	request->fetch.done = fetched;
+	fetch_start(w, &request->fetch);
 }

@@ -2,34 +2,135 @@
 #include "fs/fetch.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <stddef.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "fs/fs.h"
 #include "fs/pages.h"
 #include "fs/worker.h"
 
-/* The bytes that are in memory; no error: whoever waits for the rest meets it. */
-static uint64_t read_cached(struct fs *fs, int fd, void *buf, uint64_t len, uint64_t off)
-{
-	struct iovec iov = {buf, len};
-	ssize_t n;
+enum {
+	/* a disk that answers sooner costs no waking of another worker */
+	OVERDUE_IDLE_NS = 150000,
+	OVERDUE_BUSY_NS = 20000000,
+};
 
-	if (__atomic_load_n(&fs->cannot_peek, __ATOMIC_RELAXED))
-		return 0;
-	n = preadv2(fd, &iov, 1, (off_t)off, RWF_NOWAIT);
-	if (n < 0 && errno == EOPNOTSUPP)
-		__atomic_store_n(&fs->cannot_peek, true, __ATOMIC_RELAXED);
-	return n > 0 ? (uint64_t)n : 0;
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-int fetch_backing(struct worker *w, int fd, void *buf, uint64_t len, uint64_t off)
+static bool cannot_peek(const struct fs *fs)
 {
-	uint64_t done = read_cached(w->fs, fd, buf, len, off);
+	return __atomic_load_n(&fs->cannot_peek, __ATOMIC_RELAXED);
+}
 
-	if (done == len)
-		return 0;
-	if (!__atomic_load_n(&w->fs->cannot_peek, __ATOMIC_RELAXED))
-		worker_step_aside(w);
-	return pages_read_backing(fd, (uint8_t *)buf + done, len - done, off + done);
+/*
+ * Takes what is in memory; of what is not, the kernel begins to read. No error: whoever
+ * waits for the rest meets it. True when all of the range is there.
+ */
+static bool take_cached(struct fs *fs, int fd, struct fetch_range *range)
+{
+	struct iovec iov = {range->buf, range->len};
+	ssize_t n;
+
+	if (!range->len)
+		return true;
+	n = preadv2(fd, &iov, 1, (off_t)range->off, RWF_NOWAIT);
+	if (n < 0 && errno == EOPNOTSUPP)
+		__atomic_store_n(&fs->cannot_peek, true, __ATOMIC_RELAXED);
+	if (n > 0) {
+		range->buf += n;
+		range->len -= (uint64_t)n;
+		range->off += (uint64_t)n;
+	}
+	return !range->len;
+}
+
+static bool look(struct worker *w, struct fetch *fetch)
+{
+	bool first, second;
+
+	if (cannot_peek(w->fs))
+		return false;
+	/* both, so that both are on their way */
+	first = take_cached(w->fs, fetch->fd, &fetch->ranges[0]);
+	second = take_cached(w->fs, fetch->fd, &fetch->ranges[1]);
+	return first && second;
+}
+
+static void wait_for(struct worker *w, struct fetch *fetch)
+{
+	int ret = 0;
+
+	for (int i = 0; i < 2 && !ret; i++) {
+		const struct fetch_range *range = &fetch->ranges[i];
+
+		if (range->len)
+			ret = pages_read_backing(fetch->fd, range->buf, range->len,
+						 range->off);
+	}
+	fetch->done(w, fetch, ret);
+}
+
+static void enqueue(struct fetch_queue *queue, struct fetch *fetch)
+{
+	fetch->next = NULL;
+	if (queue->first) {
+		queue->last->next = fetch;
+	} else {
+		queue->first = fetch;
+		queue->since_ns = now_ns();
+	}
+	queue->last = fetch;
+}
+
+static struct fetch *dequeue(struct fetch_queue *queue)
+{
+	struct fetch *fetch = queue->first;
+
+	queue->first = fetch->next;
+	if (queue->first)
+		queue->since_ns = now_ns();
+	return fetch;
+}
+
+void fetch_start(struct worker *w, struct fetch *fetch)
+{
+	if (look(w, fetch))
+		fetch->done(w, fetch, 0);
+	else if (w->has_baton && !cannot_peek(w->fs))
+		enqueue(&w->fetches, fetch);
+	else
+		wait_for(w, fetch);
+}
+
+bool fetch_run(struct worker *w)
+{
+	struct fetch *fetch = w->fetches.first;
+
+	if (!fetch || !look(w, fetch))
+		return false;
+	dequeue(&w->fetches);
+	fetch->done(w, fetch, 0);
+	return true;
+}
+
+bool fetch_overdue(const struct worker *w, bool busy)
+{
+	uint64_t limit = busy ? OVERDUE_BUSY_NS : OVERDUE_IDLE_NS;
+
+	return w->fetches.first && now_ns() - w->fetches.since_ns > limit;
+}
+
+void fetch_finish(struct worker *w)
+{
+	while (w->fetches.first) {
+		wait_for(w, dequeue(&w->fetches));
+		engine_run(w);
+	}
 }

@@ -91,21 +91,16 @@ void worker_release_baton(struct worker *w)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-void worker_may_block(struct worker *w)
+void worker_finish(struct worker *w)
 {
+	fetch_finish(w);
 	engine_finish(w);
-	worker_release_baton(w);
 }
 
-void worker_step_aside(struct worker *w)
+void worker_may_block(struct worker *w)
 {
-	struct pollfd fd = {.events = POLLIN};
-
-	if (!w->has_baton)
-		return;
-	fd.fd = w->loop->fuse_fd;
-	if (poll(&fd, 1, 0) > 0)
-		worker_may_block(w);
+	worker_finish(w);
+	worker_release_baton(w);
 }
 
 /* The lock is held. */
@@ -377,10 +372,25 @@ static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
 	w->slot = NULL;
 }
 
+static bool is_idle(const struct worker *w)
+{
+	return !w->engine.nr_ops && !w->fetches.first;
+}
+
+/* Nothing came and nothing was done. */
+static void idle(struct worker *w, unsigned *looks)
+{
+	if (w->fetches.first)
+		sched_yield();
+	else if (++*looks > MAX_LOOKS)
+		engine_finish(w);
+}
+
 /*
- * Receives, dispatches and completes while the baton is ours. While operations are in
- * flight it looks both ways, for requests and for completions, so that the HSM works on
- * some while others are taken in; it sleeps on /dev/fuse only when nothing is.
+ * Receives, dispatches and completes while the baton is ours. While requests are under
+ * way it looks all ways, for requests, for completions and for what the store has read,
+ * so that HSM and store work on some while others are taken in; it sleeps on /dev/fuse
+ * only when nothing is.
  */
 static void serve(struct worker *w)
 {
@@ -389,9 +399,10 @@ static void serve(struct worker *w)
 	while (w->has_baton) {
 		struct engine_slot *slot = engine_slot_take(&w->engine);
 		ssize_t len = -EAGAIN;
+		bool busy;
 
 		if (slot)
-			len = next_request(w, slot, w->engine.nr_ops == 0);
+			len = next_request(w, slot, is_idle(w));
 		if (len > 0)
 			dispatch(w, slot, len);
 		else if (slot)
@@ -400,10 +411,15 @@ static void serve(struct worker *w)
 			end_loop(w);
 			return;
 		}
-		if (engine_run(w) || len > 0)
+		busy = len > 0;
+		busy |= fetch_run(w);
+		busy |= engine_run(w);
+		if (fetch_overdue(w, busy))
+			worker_release_baton(w);
+		else if (busy)
 			looks = 0;
-		else if (++looks > MAX_LOOKS)
-			engine_finish(w);
+		else
+			idle(w, &looks);
 	}
 }
 
@@ -429,9 +445,9 @@ static void *worker_thread(void *arg)
 	}
 	while (take_baton(&w)) {
 		serve(&w);
-		engine_finish(&w);
+		worker_finish(&w);
 	}
-	engine_finish(&w);
+	worker_finish(&w);
 	engine_fini(&w.engine);
 	return NULL;
 }

@@ -76,7 +76,7 @@ void pages_lock(struct worker *w, struct file *file, struct range *range)
 	}
 	if (range_try(&file->pages, range))
 		return;
-	engine_finish(w);
+	worker_finish(w);
 	if (range_try(&file->pages, range))
 		return;
 	worker_may_block(w);

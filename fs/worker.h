@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "fs/engine.h"
+#include "fs/fetch.h"
 
 struct fs;
 struct loop;
@@ -17,6 +18,7 @@ struct worker {
 	struct fs *fs;
 	struct loop *loop;
 	struct engine engine;
+	struct fetch_queue fetches;
 	struct engine_slot *slot; /* of the request being dispatched */
 	uint32_t setxattr_flags;  /* its own, when it is a SETXATTR */
 	/* the request being dispatched, for waits that can be interrupted */
@@ -32,20 +34,17 @@ struct fs *worker_fs(struct worker *w);
 /* The worker of the calling thread (FUSE adapters have no other way to it). */
 struct worker *worker_current(void);
 
+/* Completes all requests that the worker has under way. */
+void worker_finish(struct worker *w);
+
 /*
  * Call before anything that may take long (fsync, a large truncate, waiting for a lock):
- * completes the worker's queued operations and lets another worker receive requests.
+ * completes what the worker has under way and lets another worker receive requests.
  */
 void worker_may_block(struct worker *w);
 
 /* The same without completing anything: for waiting until operations can complete. */
 void worker_release_baton(struct worker *w);
-
-/*
- * Call before waiting for the store: if a request is there to be received, the same as
- * worker_may_block(). A lone client's worker keeps on receiving.
- */
-void worker_step_aside(struct worker *w);
 
 /* Takes part in the round of wiping that loop_wipe() may have begun. */
 void worker_wipe(struct worker *w);

@@ -18,18 +18,31 @@
 #include "fs/pages.h"
 #include "fs/worker.h"
 
-enum { LEN = 10000, OFF = 4096 };
+enum { LEN = 10000, OFF = 4096, LAST_OFF = 50000, STORE_BYTES = 70000 };
 
-/* The store: a file whose bytes before @cached are in memory. */
+/* The store: a file whose bytes before @cached, and all behind LAST_OFF or none, are in
+ * memory. */
 static struct {
-	uint8_t bytes[OFF + LEN];
+	uint8_t bytes[STORE_BYTES];
 	uint64_t cached;
+	bool last_cached;
 	int error; /* of looking at what is in memory */
-	unsigned nr_looks, nr_waits, nr_aside;
+	unsigned nr_looks, nr_waits;
 } store;
 
 static struct fs fs;
-static struct worker worker = {.fs = &fs};
+static struct worker worker;
+
+/* A request, and what became of it. */
+struct job {
+	struct fetch fetch;
+	uint8_t first[LEN], last[LEN];
+	unsigned nr_done;
+	int error;
+	unsigned turn; /* in which it was done */
+};
+
+static unsigned nr_turns;
 
 /* Before the C library's. */
 ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t off, int flags)
@@ -40,11 +53,11 @@ ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t off, int flags)
 	assert_int_equal(nr, 1);
 	assert_int_equal(flags, RWF_NOWAIT);
 	store.nr_looks++;
-	if (store.error || store.cached <= at) {
+	if (store.error || (at >= LAST_OFF ? !store.last_cached : store.cached <= at)) {
 		errno = store.error ? store.error : EAGAIN;
 		return -1;
 	}
-	if (end > store.cached)
+	if (at < LAST_OFF && end > store.cached)
 		end = store.cached;
 	memcpy(iov->iov_base, store.bytes + at, end - at);
 	return (ssize_t)(end - at);
@@ -60,12 +73,10 @@ int pages_read_backing(int fd, void *buf, uint64_t len, uint64_t off)
 	return 0;
 }
 
-void worker_step_aside(struct worker *w)
+bool engine_run(struct worker *w)
 {
 	assert_ptr_equal(w, &worker);
-	/* before anything is waited for */
-	assert_int_equal(store.nr_waits, 0);
-	store.nr_aside++;
+	return false;
 }
 
 static int reset(void **state)
@@ -73,75 +84,177 @@ static int reset(void **state)
 	(void)state;
 	memset(&store, 0, sizeof(store));
 	memset(&fs, 0, sizeof(fs));
+	memset(&worker, 0, sizeof(worker));
+	worker.fs = &fs;
+	worker.has_baton = true;
+	nr_turns = 0;
 	for (size_t i = 0; i < sizeof(store.bytes); i++)
 		store.bytes[i] = (uint8_t)(i % 251);
 	return 0;
 }
 
-/* Fetches and compares; looks, stepping aside and waits must have been so many. */
-static void fetch(unsigned nr_looks, unsigned nr_aside, unsigned nr_waits)
+static void done(struct worker *w, struct fetch *fetch, int error)
 {
-	static uint8_t buf[LEN];
+	struct job *job = (struct job *)fetch;
 
-	store.nr_looks = store.nr_aside = store.nr_waits = 0;
-	memset(buf, 0xee, sizeof(buf));
-	assert_int_equal(fetch_backing(&worker, 3, buf, LEN, OFF), 0);
-	assert_memory_equal(buf, store.bytes + OFF, LEN);
-	assert_int_equal(store.nr_looks, nr_looks);
-	assert_int_equal(store.nr_aside, nr_aside);
-	assert_int_equal(store.nr_waits, nr_waits);
+	assert_ptr_equal(w, &worker);
+	job->nr_done++;
+	job->error = error;
+	job->turn = nr_turns++;
 }
 
-static void what_is_in_memory_waits_for_nothing(void **state)
+/* Starts a job of one range, or of two. */
+static struct job *start(uint64_t last_len)
 {
+	struct job *job = calloc(1, sizeof(*job));
+
+	job->fetch = (struct fetch){
+		.ranges = {{job->first, LEN, OFF}, {job->last, last_len, LAST_OFF}},
+		.done = done};
+	fetch_start(&worker, &job->fetch);
+	return job;
+}
+
+static void check(const struct job *job, uint64_t last_len)
+{
+	assert_int_equal(job->nr_done, 1);
+	assert_int_equal(job->error, 0);
+	assert_memory_equal(job->first, store.bytes + OFF, LEN);
+	assert_memory_equal(job->last, store.bytes + LAST_OFF, last_len);
+}
+
+static void what_is_in_memory_is_there_at_once(void **state)
+{
+	struct job *job;
+
 	(void)state;
 	store.cached = OFF + LEN;
-	fetch(1, 0, 0);
+	store.last_cached = true;
+	job = start(LEN);
+	check(job, LEN);
+	assert_int_equal(store.nr_waits, 0);
+	assert_null(worker.fetches.first);
+	free(job);
 }
 
-static void what_is_not_is_waited_for_aside(void **state)
+static void what_is_not_is_looked_for_again(void **state)
 {
+	struct job *job;
+
 	(void)state;
-	fetch(1, 1, 1);
+	job = start(LEN);
+	assert_int_equal(job->nr_done, 0);
+	/* both ranges must be on their way */
+	assert_int_equal(store.nr_looks, 2);
+	assert_false(fetch_run(&worker));
 	store.cached = OFF + 1;
-	fetch(1, 1, 1);
-	store.cached = OFF + LEN - 1;
-	fetch(1, 1, 1);
+	assert_false(fetch_run(&worker));
+	store.last_cached = true;
+	assert_false(fetch_run(&worker));
+	store.cached = OFF + LEN;
+	assert_true(fetch_run(&worker));
+	check(job, LEN);
+	assert_false(fetch_run(&worker));
+	assert_int_equal(store.nr_waits, 0);
+	free(job);
+}
+
+static void what_never_comes_is_waited_for(void **state)
+{
+	struct job *job;
+
+	(void)state;
+	assert_false(fetch_overdue(&worker, false));
+	job = start(LEN);
+	store.cached = OFF + 100;
+	assert_false(fetch_run(&worker));
+	while (!fetch_overdue(&worker, false))
+		;
+	while (!fetch_overdue(&worker, true))
+		;
+	fetch_finish(&worker);
+	check(job, LEN);
+	assert_int_equal(store.nr_waits, 2);
+	assert_false(fetch_overdue(&worker, false));
+	free(job);
+}
+
+static void the_oldest_comes_first(void **state)
+{
+	struct job *jobs[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		jobs[i] = start(0);
+	store.cached = OFF + LEN;
+	assert_true(fetch_run(&worker));
+	fetch_finish(&worker);
+	for (unsigned i = 0; i < 3; i++) {
+		check(jobs[i], 0);
+		assert_int_equal(jobs[i]->turn, i);
+		free(jobs[i]);
+	}
+	/* and the queue is as good as new */
+	store.cached = 0;
+	jobs[0] = start(0);
+	assert_int_equal(jobs[0]->nr_done, 0);
+	fetch_finish(&worker);
+	check(jobs[0], 0);
+	free(jobs[0]);
+}
+
+static void who_does_not_receive_waits(void **state)
+{
+	struct job *job;
+
+	(void)state;
+	worker.has_baton = false;
+	job = start(LEN);
+	check(job, LEN);
+	free(job);
 }
 
 static void a_store_that_cannot_tell_is_asked_once(void **state)
 {
+	struct job *job;
+
 	(void)state;
 	store.error = EOPNOTSUPP;
-	fetch(1, 0, 1);
-	fetch(0, 0, 1);
+	job = start(0);
+	check(job, 0);
+	free(job);
+	store.nr_looks = 0;
+	job = start(LEN);
+	check(job, LEN);
+	assert_int_equal(store.nr_looks, 0);
+	free(job);
 }
 
-static void other_errors_are_left_to_who_waits(void **state)
+static void errors_are_met_by_waiting(void **state)
 {
-	(void)state;
-	store.error = EIO;
-	fetch(1, 1, 1);
-	fetch(1, 1, 1);
-}
-
-static void the_end_of_the_file_is_an_error(void **state)
-{
-	static uint8_t buf[LEN];
+	struct job *job = calloc(1, sizeof(*job));
 
 	(void)state;
-	store.cached = sizeof(store.bytes);
-	assert_int_equal(fetch_backing(&worker, 3, buf, LEN, OFF + 1), -EIO);
+	job->fetch = (struct fetch){.ranges = {{job->first, LEN, STORE_BYTES - LEN + 1}},
+				    .done = done};
+	fetch_start(&worker, &job->fetch);
+	assert_int_equal(job->nr_done, 0);
+	fetch_finish(&worker);
+	assert_int_equal(job->nr_done, 1);
+	assert_int_equal(job->error, -EIO);
+	free(job);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(what_is_in_memory_waits_for_nothing, reset),
-		cmocka_unit_test_setup(what_is_not_is_waited_for_aside, reset),
+		cmocka_unit_test_setup(what_is_in_memory_is_there_at_once, reset),
+		cmocka_unit_test_setup(what_is_not_is_looked_for_again, reset),
+		cmocka_unit_test_setup(what_never_comes_is_waited_for, reset),
+		cmocka_unit_test_setup(the_oldest_comes_first, reset),
+		cmocka_unit_test_setup(who_does_not_receive_waits, reset),
 		cmocka_unit_test_setup(a_store_that_cannot_tell_is_asked_once, reset),
-		cmocka_unit_test_setup(other_errors_are_left_to_who_waits, reset),
-		cmocka_unit_test_setup(the_end_of_the_file_is_an_error, reset),
+		cmocka_unit_test_setup(errors_are_met_by_waiting, reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -204,9 +204,15 @@ void worker_may_block(struct worker *w)
 	(void)w;
 }
 
-void worker_step_aside(struct worker *w)
+void worker_finish(struct worker *w)
 {
 	(void)w;
+}
+
+bool engine_run(struct worker *w)
+{
+	(void)w;
+	return false;
 }
 
 struct fs *worker_fs(struct worker *w)
