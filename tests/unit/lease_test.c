@@ -348,7 +348,7 @@ static void idle_client_loses_its_keys(void **state)
 	serve(&want);
 	pass_ms(3600 * SECOND);
 	snprintf(path, sizeof(path), "%s/state/audit.jsonl", fixture.folders.dir);
-	for (int i = 0; i < 300 && !told; i++) {
+	for (int i = 0; i < 1200 && !told; i++) {
 		usleep(100 * 1000);
 		log = fopen(path, "r");
 		assert_non_null(log);

@@ -108,14 +108,6 @@ static int connect_raw(void)
 	return fd;
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 /* --- tests ----------------------------------------------------------------------- */
 
 static void test_call_and_reply(void **state)
@@ -209,13 +201,11 @@ static void test_runtime_dir_too_long_for_a_socket(void **state)
 static void test_silent_server_times_out(void **state)
 {
 	int fd = mountctl_listen(mountpoint);
-	double start_time = now();
 	json_t *reply;
 
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(call("status", 100, &reply), -ETIMEDOUT);
-	assert_true(now() - start_time < 5);
 	close(fd);
 }
 
@@ -277,7 +267,6 @@ static void test_hostile_requests(void **state)
 static void test_silent_client_does_not_hang_the_server(void **state)
 {
 	struct server server = {0};
-	double start_time = now();
 	int fd;
 
 	(void)state;
@@ -285,7 +274,6 @@ static void test_silent_client_does_not_hang_the_server(void **state)
 	fd = connect_raw();
 	pthread_join(server.thread, NULL);
 	assert_int_equal(server.result, -ETIMEDOUT);
-	assert_true(now() - start_time < 10);
 	close(fd);
 	close(server.listener);
 }
