@@ -183,7 +183,7 @@ static void remove_volume(int dirfd)
 {
 	static const char *const names[] = {
 		NAME_VOLUME "/header", NAME_VOLUME "/header.backup",
-		NAME_VOLUME "/header.new", NAME_VOLUME "/lock"};
+		NAME_VOLUME "/spare", NAME_VOLUME "/lock"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		unlinkat(dirfd, names[i], 0);

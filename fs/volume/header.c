@@ -16,6 +16,7 @@
 #include "fs/volume/header_json.h"
 #include "fs/volume/hex.h"
 #include "fs/volume/name.h"
+#include "fs/volume/replace.h"
 #include "hsm/api/client.h"
 
 enum { NR_COPIES = 2 };
@@ -306,68 +307,6 @@ int header_verify(int dirfd, struct header *header, struct hsm_client *hsm, char
 
 /* --- writing --------------------------------------------------------------------- */
 
-static int write_file(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		len -= (size_t)n;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-/*
- * On a full store there is no room for a second file, but mounting must be possible, or
- * nothing could be deleted. The blocks are there; a crash half-way costs one of two
- * copies.
- */
-static int rewrite_file(int volume, const char *name, const char *text, size_t len)
-{
-	int fd = openat(volume, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	rc = write_file(fd, text, len);
-	if (rc == 0 && (ftruncate(fd, (off_t)len) < 0 || fsync(fd) < 0))
-		rc = -errno;
-	if (close(fd) < 0 && rc == 0)
-		rc = -errno;
-	return rc;
-}
-
-/* Durable: when it returns 0, @name has the new text after any crash, else the old. */
-static int replace_file(int volume, const char *name, const char *text, size_t len)
-{
-	static const char temporary[] = "header.new";
-	int fd, rc;
-
-	if (unlinkat(volume, temporary, 0) < 0 && errno != ENOENT)
-		return -errno;
-	fd = openat(volume, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return errno == ENOSPC || errno == EDQUOT
-			       ? rewrite_file(volume, name, text, len)
-			       : -errno;
-	rc = write_file(fd, text, len);
-	if (close(fd) < 0 && rc == 0)
-		rc = -errno;
-	if (rc == 0 && renameat(volume, temporary, volume, name) < 0)
-		rc = -errno;
-	if (rc < 0) {
-		unlinkat(volume, temporary, 0);
-		return rc == -ENOSPC || rc == -EDQUOT
-			       ? rewrite_file(volume, name, text, len)
-			       : rc;
-	}
-	return fsync(volume) < 0 ? -errno : 0;
-}
-
 static int authenticate(struct header *header, struct hsm_client *hsm)
 {
 	uint8_t digest[WIRE_MAC_BYTES];
@@ -388,6 +327,9 @@ int header_store(int dirfd, struct header *header, struct hsm_client *hsm)
 
 	if (volume < 0)
 		return volume;
+	/* mounts that share the volume share the spare file */
+	while (flock(volume, LOCK_EX) < 0 && errno == EINTR)
+		;
 	rc = authenticate(header, hsm);
 	if (rc < 0)
 		goto out;

@@ -74,7 +74,7 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
 	static const char *const names[] = {".hsmfs/header", ".hsmfs/header.backup",
-					    ".hsmfs/header.new", ".hsmfs/lock"};
+					    ".hsmfs/spare", ".hsmfs/lock"};
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {

@@ -49,7 +49,8 @@ static void test_files_are_private(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(fstatat(fixture.dirfd, ".hsmfs/header.backup", &st, 0), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(fstatat(fixture.dirfd, ".hsmfs/header.new", &st, 0), -1);
+	assert_int_equal(fstatat(fixture.dirfd, ".hsmfs/spare", &st, 0), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
 	header_fini(&header);
 }
 
@@ -65,6 +66,82 @@ static void test_freed_slot_is_gone(void **state)
 	assert_int_equal(load(&header), 0);
 	assert_true(header.used[0]);
 	assert_false(header.used[15]);
+	header_fini(&header);
+}
+
+static void test_freed_slot_is_not_in_the_spare_file(void **state)
+{
+	static const char zeros[HEADER_BYTES_MAX];
+	char text[HEADER_BYTES_MAX];
+	struct header header;
+
+	(void)state;
+	store_new(&header);
+	header.used[15] = false;
+	assert_int_equal(header_store(fixture.dirfd, &header, NULL), 0);
+	header_fini(&header);
+	assert_memory_equal(text, zeros, read_copy(".hsmfs/spare", text, sizeof(text)));
+}
+
+/* Three files change places, so that a full store has room for the next header. */
+static void test_files_are_used_again(void **state)
+{
+	static const char *const names[] = {".hsmfs/header", ".hsmfs/header.backup",
+					    ".hsmfs/spare"};
+	struct header header;
+	ino_t inos[3], sum = 0;
+	struct stat st;
+
+	(void)state;
+	store_new(&header);
+	assert_int_equal(header_store(fixture.dirfd, &header, NULL), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(fstatat(fixture.dirfd, names[i], &st, 0), 0);
+		assert_true(st.st_blocks > 0);
+		inos[i] = st.st_ino;
+		sum += st.st_ino;
+	}
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(header_store(fixture.dirfd, &header, NULL), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(fstatat(fixture.dirfd, names[i], &st, 0), 0);
+		assert_true(st.st_ino == inos[0] || st.st_ino == inos[1] ||
+			    st.st_ino == inos[2]);
+		sum -= st.st_ino;
+	}
+	assert_int_equal(sum, 0);
+	header_fini(&header);
+}
+
+/* Writing to the spare file must not write to the header. */
+static void test_a_planted_spare_file_is_not_used(void **state)
+{
+	struct header header;
+	struct stat st;
+
+	(void)state;
+	store_new(&header);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(unlinkat(fixture.dirfd, ".hsmfs/spare", 0), 0);
+		if (i)
+			assert_int_equal(linkat(fixture.dirfd, ".hsmfs/header.backup",
+						fixture.dirfd, ".hsmfs/spare", 0),
+					 0);
+		else
+			assert_int_equal(
+				symlinkat("header.backup", fixture.dirfd, ".hsmfs/spare"),
+				0);
+		assert_int_equal(header_store(fixture.dirfd, &header, NULL), 0);
+		assert_int_equal(
+			fstatat(fixture.dirfd, ".hsmfs/spare", &st, AT_SYMLINK_NOFOLLOW),
+			0);
+		assert_true(S_ISREG(st.st_mode));
+		assert_int_equal(st.st_nlink, 1);
+	}
+	header_fini(&header);
+	assert_int_equal(unlinkat(fixture.dirfd, ".hsmfs/header", 0), 0);
+	assert_int_equal(load(&header), 0);
+	assert_int_equal(header.sequence, 3);
 	header_fini(&header);
 }
 
@@ -134,7 +211,7 @@ static void test_crash_between_the_copies(void **state)
 	assert_int_equal(header_store(fixture.dirfd, &header, NULL), 0);
 	header_fini(&header);
 	write_copy(".hsmfs/header.backup", old, len);
-	write_copy(".hsmfs/header.new", old, len / 2);
+	write_copy(".hsmfs/spare", old, len / 2);
 
 	assert_int_equal(load(&header), 0);
 	assert_int_equal(verify(&header), 0);
@@ -166,12 +243,11 @@ static void test_failed_store_changes_nothing(void **state)
 	header_fini(&header);
 }
 
-/* A full disk while writing: the old header stays, and no rubbish beside it. */
+/* No room while writing: the old header stays. */
 static void test_full_disk_changes_nothing(void **state)
 {
 	struct rlimit old, limit;
 	struct header header;
-	struct stat st;
 
 	(void)state;
 	store_new(&header);
@@ -184,7 +260,6 @@ static void test_full_disk_changes_nothing(void **state)
 	assert_int_equal(header_store(fixture.dirfd, &header, NULL), -EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	header_fini(&header);
-	assert_int_equal(fstatat(fixture.dirfd, ".hsmfs/header.new", &st, 0), -1);
 	assert_int_equal(load(&header), 0);
 	assert_int_equal(header.state, HEADER_CLEAN);
 	header_fini(&header);
@@ -414,6 +489,9 @@ int main(void)
 		TEST(test_crash_between_the_copies),
 		TEST(test_failed_store_changes_nothing),
 		TEST(test_full_disk_changes_nothing),
+		TEST(test_freed_slot_is_not_in_the_spare_file),
+		TEST(test_files_are_used_again),
+		TEST(test_a_planted_spare_file_is_not_used),
 		TEST(test_tampering_is_noticed),
 		TEST(test_unknown_member_is_authenticated),
 		TEST(test_forged_newer_copy),
