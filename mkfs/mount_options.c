@@ -7,11 +7,14 @@
 #include "mkfs/options.h"
 #include "mkfs/say.h"
 
-/* Said to mount(8), systemd or nobody; a '=' or '-' at the end stands for anything
- * behind. */
+/*
+ * Said to mount(8), systemd or nobody (reading never moves a time); a '=' or '-' at the
+ * end stands for anything behind.
+ */
 static const char *const not_ours[] = {
-	"defaults", "auto",    "noauto", "user",  "nouser", "users", "owner",
-	"group",    "_netdev", "nofail", "user=", "x-",	    "X-",    "comment=",
+	"defaults", "auto",	"noauto",   "user",	  "nouser", "users",
+	"owner",    "group",	"_netdev",  "nofail",	  "user=",  "x-",
+	"X-",	    "comment=", "relatime", "nodiratime",
 };
 
 static bool is_not_ours(const char *word)
