@@ -4,7 +4,8 @@
 # For tests that run the tables of tests/tools/rules_*.c, after common.sh.
 
 # Rules that a plain directory keeps and a mount does not; README.md says why.
-DIFFERENCES='attributes: posix acl
+DIFFERENCES='O_PATH of removed files
+attributes: posix acl
 attributes: trusted
 fallocate: COLLAPSE_RANGE
 rename: whiteout

@@ -617,6 +617,48 @@ static int open_flags(void)
 	return 0;
 }
 
+/* A descriptor that is only a place: it follows its inode, whatever becomes of names. */
+static int places(void)
+{
+	char proc[40], buf[8];
+	struct stat st;
+	int fd, dir;
+
+	REQUIRE(!put("f", "text", 0600) && mkdir("d", 0700) == 0);
+	REQUIRE(!put("d/in", "in", 0600));
+	fd = open("f", O_PATH | O_NOFOLLOW);
+	dir = open("d", O_PATH | O_DIRECTORY);
+	REQUIRE(fd >= 0 && dir >= 0);
+	REQUIRE_ERROR(write(fd, "x", 1), EBADF);
+	REQUIRE_ERROR(ftruncate(fd, 0), EBADF);
+	REQUIRE_ERROR(getdents64(dir, buf, sizeof(buf)), EBADF);
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	REQUIRE(chmod(proc, 0640) == 0 && mode_of("f") == 0640 && has(proc, "text"));
+	REQUIRE(rename("f", "d/g") == 0 && rename("d", "e") == 0);
+	REQUIRE(has(proc, "text") && faccessat(dir, "g", R_OK, 0) == 0);
+	REQUIRE(!put(proc, "newer", 0600) && has("e/g", "newer"));
+	REQUIRE(unlink("e/g") == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0);
+	REQUIRE(st.st_size == 5);
+	REQUIRE_ERROR(linkat(AT_FDCWD, proc, AT_FDCWD, "h", AT_SYMLINK_FOLLOW), ENOENT);
+	REQUIRE(fchdir(dir) == 0 && has("in", "in") && unlink("in") == 0);
+	REQUIRE(rmdir("../e") == 0);
+	REQUIRE_ERROR(openat(dir, "new", O_CREAT | O_RDWR, 0600), ENOENT);
+	REQUIRE(fstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_nlink == 0);
+	return 0;
+}
+
+static int places_of_removed_files(void)
+{
+	char proc[40];
+	int fd;
+
+	REQUIRE(!put("f", "text", 0600));
+	fd = open("f", O_PATH);
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	REQUIRE(unlink("f") == 0 && has(proc, "text"));
+	return 0;
+}
+
 static const struct rule rules[] = {
 	{"ENOTDIR", errors_not_a_directory, 0},
 	{"EISDIR", errors_is_a_directory, 0},
@@ -649,6 +691,8 @@ static const struct rule rules[] = {
 	{"listing while the directory changes", listing_changes, 0},
 	{"inode numbers", numbers_are_stable, 0},
 	{"open flags", open_flags, 0},
+	{"O_PATH", places, 0},
+	{"O_PATH of removed files", places_of_removed_files, 0},
 };
 
 RULES_MAIN(rules)
