@@ -47,16 +47,19 @@ static inline double fuse_entry_timeout(const struct fs *fs)
 	return fs->shared ? 0 : 86400;
 }
 
-static inline struct fuse_entry_param fuse_entry_param(const struct fs *fs,
+static inline struct fuse_entry_param fuse_entry_param(struct fs *fs,
 						       const struct ns_entry *entry)
 {
-	return (struct fuse_entry_param){
+	struct fuse_entry_param param = {
 		.ino = entry->inode->id,
 		.generation = entry->inode->generation,
 		.attr = entry->attr,
 		.attr_timeout = fuse_entry_timeout(fs),
 		.entry_timeout = fuse_entry_timeout(fs),
 	};
+
+	param.attr.st_ino = inode_shown(fs, entry->inode, entry->attr.st_ino);
+	return param;
 }
 
 static inline struct ns_caller fuse_entry_caller(fuse_req_t req)

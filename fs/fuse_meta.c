@@ -39,12 +39,17 @@ static void reply_entry(fuse_req_t req, int ret, const struct ns_entry *entry)
 		inode_forget(worker_fs(worker_current()), entry->inode, 1);
 }
 
-static void reply_attr(fuse_req_t req, int ret, const struct stat *st)
+static void reply_attr(fuse_req_t req, int ret, const struct inode *inode,
+		       struct stat *st)
 {
-	if (ret)
+	struct fs *fs = worker_fs(worker_current());
+
+	if (ret) {
 		fuse_reply_err(req, -ret);
-	else
-		fuse_reply_attr(req, st, fuse_entry_timeout(worker_fs(worker_current())));
+		return;
+	}
+	st->st_ino = inode_shown(fs, inode, st->st_ino);
+	fuse_reply_attr(req, st, fuse_entry_timeout(fs));
 }
 
 static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -87,10 +92,12 @@ static void do_forget_multi(fuse_req_t req, size_t count,
 
 static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct inode *inode = inode_of(ino);
 	struct stat st;
+	int ret = attr_get(fuse_entry_worker(req), inode, &st);
 
 	(void)fi;
-	reply_attr(req, attr_get(fuse_entry_worker(req), inode_of(ino), &st), &st);
+	reply_attr(req, ret, inode, &st);
 }
 
 static unsigned changes_of(int to_set)
@@ -134,7 +141,7 @@ static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 		want.st_mtim.tv_nsec = UTIME_NOW;
 	if (!ret)
 		ret = attr_set(w, inode, changes_of(to_set), &want, &st);
-	reply_attr(req, ret, &st);
+	reply_attr(req, ret, inode, &st);
 }
 
 static void do_readlink(fuse_req_t req, fuse_ino_t ino)

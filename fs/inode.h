@@ -140,6 +140,13 @@ bool inode_id_lasts(uint64_t id);
 /* Whether @id may be the number of backing inode @ino. */
 bool inode_id_may_be(uint64_t id, ino_t ino);
 
+/*
+ * The inode number that applications see for number @ino of the backing store that @inode
+ * is on: the same, but that of another store, mounted inside the volume's directory,
+ * would be taken for a hard link of ours.
+ */
+ino_t inode_shown(struct fs *fs, const struct inode *inode, ino_t ino);
+
 /* A reference of ours, so that a forget meanwhile does not free it. */
 void inode_hold(struct fs *fs, struct inode *inode);
 void inode_release(struct fs *fs, struct inode *inode);

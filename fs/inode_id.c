@@ -64,6 +64,17 @@ bool inode_id_may_be(uint64_t id, ino_t ino)
 	return (id & INO_MASK) == (ino & INO_MASK);
 }
 
+ino_t inode_shown(struct fs *fs, const struct inode *inode, ino_t ino)
+{
+	uint64_t store = inode->dev;
+
+	if (inode->dev == fs->inodes->root->dev)
+		return ino;
+	/* to 15 bits above those that stores have in use, and never negative */
+	store = (store * UINT64_C(0x9e3779b97f4a7c15)) >> 49;
+	return ino ^ (store | 1) << 48;
+}
+
 uint64_t table_key(uint64_t ino_or_id)
 {
 	return ino_or_id & INO_MASK;

@@ -120,7 +120,7 @@ static void parse(struct fs *fs, struct ns_dir *dir, size_t len, bool *aliens)
 		dir->raw_end = (uint64_t)raw->d_off;
 		*item = (struct item){
 			.backing = raw->d_name,
-			.ino = raw->d_ino,
+			.ino = inode_shown(fs, dir->inode, raw->d_ino),
 			.end = (uint64_t)raw->d_off,
 			.type = raw->d_type,
 			.dots = is_dots(raw->d_name),
