@@ -5,8 +5,9 @@
 struct volume;
 
 /*
- * Whether the file system that the still empty directory @volume lies on can keep a volume.
- * 0, or an exit code after a sentence that says what is missing. Leaves nothing behind.
+ * Whether the file system that the still empty directory @volume lies on can keep a
+ * volume. 0, or an exit code after a sentence that says what is missing. Leaves nothing
+ * behind.
  */
 int store_check(const struct volume *volume);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mkfs/busy.h"
 #include "mkfs/volume.h"
 
 #include <errno.h>
@@ -72,10 +73,7 @@ int volume_lock(struct volume *volume, bool shared)
 		shared ? header_lock_shared(volume->dirfd) : header_lock(volume->dirfd);
 
 	if (lock == -EBUSY)
-		return say_error(
-			EXIT_BUSY,
-			"The volume %s is mounted already; close that mount first.",
-			volume->path);
+		return busy_refuse(volume->path);
 	if (lock < 0)
 		return say_error(say_code(lock), "Cannot lock the volume %s: %s.",
 				 volume->path, strerror(-lock));

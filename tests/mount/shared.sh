@@ -9,11 +9,29 @@ A=$MNT B=$T/second
 mkdir "$B"
 new_volume
 expect_exit 5 hsmsetup open --key-file "$KEY" "$ENC" "$B"
-expect_sentence "mounted already"
+expect_sentence "mounted already, on $A;"
 expect_exit 5 hsmsetup open --key-file "$KEY" -o sharedstorage "$ENC" "$B"
+expect_exit 5 hsmsetup open --key-file "$KEY" --readonly "$ENC" "$B"
+expect_sentence "mounted already, on $A;"
+# By a path that differs, and by nobody whom one could name.
+ln -s "$ENC" alias
+expect_exit 5 hsmsetup open --key-file "$KEY" alias "$B"
+expect_sentence "mounted already, on $A;"
 echo old >"$A/file"
+sync "$A/file"
+kill_all hsmfs # a lock whose holder has died is none
+hsmsetup close "$A"
+flock "$ENC/.hsmfs/lock" sleep 100 &
+holder=$!
+while flock -n "$ENC/.hsmfs/lock" true; do sleep 0.05; done
+expect_exit 5 hsmsetup open --key-file "$KEY" "$ENC" "$B"
+expect_sentence "mounted already, by another"
+kill $holder
+wait $holder || true
+flock "$ENC/.hsmfs/lock" true
+open_volume
 close_volume
-kill_all hsmd # a lock whose holder has died is none
+kill_all hsmd
 
 open_volume -o sharedstorage
 expect_exit 5 hsmsetup open --key-file "$KEY" "$ENC" "$B"
