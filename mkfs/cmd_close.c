@@ -16,7 +16,7 @@
 #include "mkfs/options.h"
 #include "mkfs/say.h"
 
-enum { END_TIMEOUT_MS = 30000 };
+enum { PATIENCE_MS = 30000 };
 
 /*
  * The process that serves @path, as a descriptor that names it even after its death; -1
@@ -56,22 +56,28 @@ static int unmount(const char *path)
 	return 0;
 }
 
-/* The descriptor of a process becomes readable when it ends. */
+/*
+ * The descriptor of a process becomes readable when it ends. As long as umount(8) waits
+ * for what is dirty: a slow store is no error, and not to be used before.
+ */
 static int wait_for_end(const char *path, int process)
 {
 	struct pollfd poll_fd = {.fd = process, .events = POLLIN};
-	int rc;
+	int rc, patience = PATIENCE_MS;
 
-	do {
-		rc = poll(&poll_fd, 1, END_TIMEOUT_MS);
-	} while (rc < 0 && errno == EINTR);
-	if (rc > 0)
-		return 0;
-	return say_error(
-		EXIT_BUSY,
-		"%s is unmounted, but hsmfs is still writing to the volume; wait for "
-		"it to end before you use the volume's directory.",
-		path);
+	while ((rc = poll(&poll_fd, 1, patience)) <= 0) {
+		if (rc < 0 && errno != EINTR)
+			return say_error(say_code(-errno), "Cannot wait for hsmfs: %s.",
+					 strerror(errno));
+		if (rc < 0)
+			continue;
+		say_error(0,
+			  "%s is unmounted; waiting for hsmfs, which is still writing to "
+			  "the volume.",
+			  path);
+		patience = -1;
+	}
+	return 0;
 }
 
 int cmd_close(char *const args[], const struct options *options)
