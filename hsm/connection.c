@@ -491,10 +491,10 @@ static void take_ancillary(struct connection *c, struct msghdr *msg)
 	}
 }
 
-/* Waits for a message. False when the process that connected has ended. */
-static bool wait_message(const struct connection *c)
+/* Waits for POLLIN or POLLOUT. False when the process that connected has ended. */
+static bool wait_peer(const struct connection *c, short events)
 {
-	struct pollfd fds[] = {{.fd = c->fd, .events = POLLIN},
+	struct pollfd fds[] = {{.fd = c->fd, .events = events},
 			       {.fd = c->peer_fd, .events = POLLIN}};
 
 	while (poll(fds, 2, -1) < 0)
@@ -517,7 +517,7 @@ static bool receive(struct connection *c)
 			     .msg_controllen = sizeof(control.buf)};
 	ssize_t n;
 
-	if (!wait_message(c))
+	if (!wait_peer(c, POLLIN))
 		return false;
 	do
 		n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
@@ -534,9 +534,14 @@ static bool respond(struct connection *c, uint32_t type, int status, struct repl
 {
 	struct wire_header *header = (struct wire_header *)c->message;
 	size_t len = sizeof(*header) + (status ? 0 : reply->len);
+	ssize_t n;
 
 	*header = (struct wire_header){type, (uint32_t)len, status, reply->detail};
-	return send(c->fd, c->message, len, MSG_NOSIGNAL) == (ssize_t)len;
+	/* while it waits for a client to read, it must still see that client end */
+	do
+		n = send(c->fd, c->message, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && (errno == EINTR || (errno == EAGAIN && wait_peer(c, POLLOUT))));
+	return n == (ssize_t)len;
 }
 
 /* One request and its reply. False when the connection has to end. */

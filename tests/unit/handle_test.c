@@ -375,7 +375,7 @@ static int be_survived(const uint8_t *ticket, const uint8_t *page, int report)
 	pid_t parent = getpid();
 	struct queue queue;
 	struct ring_cqe cqe;
-	int served[2];
+	int served[2], waited_ms = 0;
 
 	if (hsm_redeem(user, ticket, &reply))
 		return 1;
@@ -387,7 +387,10 @@ static int be_survived(const uint8_t *ticket, const uint8_t *page, int report)
 		return 0;
 	while (getppid() == parent)
 		usleep(1000);
-	usleep(100 * 1000);
+	/* until hsmd has seen it too */
+	do
+		usleep(1000);
+	while (say_type(hsm_fd(user), WIRE_STATUS) != -EPIPE && ++waited_ms < ANSWER_MS);
 	queue_submit(&queue, &sqe);
 	queue_flush(&queue);
 	served[0] = await(&queue, &cqe, 300);
@@ -415,6 +418,44 @@ static void child_outlives_the_client(void **state)
 	assert_int_equal(read(fds[0], served, sizeof(served)), sizeof(served));
 	assert_int_equal(served[0], 0);
 	assert_int_equal(served[1], -EPIPE);
+	close(fds[0]);
+}
+
+/* Asks until no more questions go in and reads no answer; its child holds the socket. */
+static int be_silent(int report)
+{
+	const struct wire_header ask = {.type = WIRE_TOKENS, .length = sizeof(ask)};
+	int fd = hsm_fd(connect_client()), waited_ms = 0, closed;
+
+	while (send(fd, &ask, sizeof(ask), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+	if (errno != EAGAIN)
+		return 1;
+	if (fork())
+		return 0;
+	do
+		usleep(1000);
+	while (!(closed = send(fd, &ask, sizeof(ask), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+			  errno == EPIPE) &&
+	       ++waited_ms < ANSWER_MS);
+	return write(report, &closed, sizeof(closed)) != sizeof(closed);
+}
+
+static void hsmd_sees_an_end_while_it_waits_for_a_reader(void **state)
+{
+	int fds[2], status, closed = 0;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(be_silent(fds[1]));
+	close(fds[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(read(fds[0], &closed, sizeof(closed)), sizeof(closed));
+	assert_true(closed);
 	close(fds[0]);
 }
 
@@ -486,6 +527,7 @@ int main(void)
 		SCENE(after_restart),
 		SCENE(child_of_the_client),
 		SCENE(child_outlives_the_client),
+		SCENE(hsmd_sees_an_end_while_it_waits_for_a_reader),
 		SCENE(no_two_replies_alike),
 		SCENE(ticket_works_once),
 	};

@@ -35,7 +35,7 @@ enum {
 	AT_SEALED = 8192,
 	AT_OPENED = 16384,
 	CONTENT = 1000,
-	ANSWER_MS = 5000,
+	ANSWER_MS = 30000,
 };
 
 static const uint8_t some_uuid[KEYSLOT_UUID_BYTES] = "a volume's uuid";
