@@ -385,6 +385,8 @@ static void expect_all_gone(pid_t hsmd, unsigned threads)
 static void no_neighbour_harms(void **state)
 {
 	const char *seconds = getenv("HSMFS_TEST_SECONDS");
+	/* this process may be stopped for long, on a machine that is busy */
+	const char *const patient[] = {"--handle-lifetime", "3600", NULL};
 	uint64_t ms = (seconds ? (uint64_t)atoi(seconds) : 8) * 1000;
 	struct hsm_client *owner, *user;
 	struct queue queue;
@@ -393,7 +395,7 @@ static void no_neighbour_harms(void **state)
 
 	(void)state;
 	hsmd_folders(&hsmd);
-	hsmd_start(&hsmd, NULL);
+	hsmd_start(&hsmd, patient);
 	for (int i = 0; i < NR_KINDS; i++)
 		start_neighbour(&kinds[i], (unsigned)(getpid() + i));
 	owner = own_session();
