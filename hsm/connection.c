@@ -185,14 +185,19 @@ static int unwrap(struct connection *c, const struct wire_unlock *request,
 		  const uint8_t *pass, uint8_t *vmk, uint32_t *detail)
 {
 	struct token *token = find_token(c->hsm, request->slot.tpm_name);
+	uint32_t kib = request->slot.kdf.memory_kib;
 	int ret;
 
 	if (!token)
 		return -ENXIO;
-	limits_begin_kdf(c->peer->quota);
+	if (!kib || kib > KEYSLOT_KDF_MAX_KIB)
+		return -EINVAL;
+	ret = limits_begin_kdf(c->peer->quota, kib);
+	if (ret)
+		return ret;
 	ret = keyslot_unwrap(token, request->uuid, &request->slot, pass,
 			     request->pass_len, vmk, detail);
-	limits_end_kdf(c->peer->quota);
+	limits_end_kdf(c->peer->quota, kib);
 	return ret;
 }
 
@@ -269,22 +274,28 @@ static int on_add_slot(struct connection *c, struct reply *reply)
 	struct keyslot slot = {0};
 	struct token *token;
 	const uint8_t *pass;
+	uint32_t kib;
 	int ret;
 
 	memcpy(&request, body_of(c), sizeof(request));
 	pass = passphrase_of(c, sizeof(request), request.pass_len);
 	if (!pass)
 		return -EPROTO;
-	if (request.slot >= KEYSLOT_COUNT)
+	if (request.slot >= KEYSLOT_COUNT ||
+	    (request.kdf.time &&
+	     (!request.kdf.memory_kib || request.kdf.memory_kib > KEYSLOT_KDF_MAX_KIB)))
 		return -EINVAL;
 	slot.slot = request.slot;
 	slot.pcrs = request.pcrs;
 	token = find_token(c->hsm, request.tpm_name);
 	if (!token)
 		return -ENXIO;
-	limits_begin_kdf(c->peer->quota);
+	kib = request.kdf.time ? request.kdf.memory_kib : LIMITS_KIB_UNKNOWN;
+	ret = limits_begin_kdf(c->peer->quota, kib);
+	if (ret)
+		return ret;
 	ret = wrap(c, &request, pass, token, &slot);
-	limits_end_kdf(c->peer->quota);
+	limits_end_kdf(c->peer->quota, kib);
 	tell(c, AUDIT_SLOT, c->session->uuid, token_name(token), (int)slot.slot, ret);
 	if (ret)
 		return ret;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "hsm/limits.h"
 
@@ -16,6 +17,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t kdf_ended = PTHREAD_COND_INITIALIZER;
 static struct limits_client clients[LIMITS_CONNECTIONS];
 static unsigned nr_connections, nr_queues, nr_kdfs;
+static unsigned kdf_last, kdf_next; /* turns given out, and whose it is */
+static uint64_t arena_used, kdf_kib;
 
 /* The entry of @pid, else a free one, else NULL. */
 static struct limits_client *find(pid_t pid)
@@ -63,12 +66,14 @@ int limits_take_queue(struct limits_client *client, uint64_t arena_len)
 
 	pthread_mutex_lock(&lock);
 	if (nr_queues == LIMITS_QUEUES || client->queues == LIMITS_QUEUES_EACH ||
-	    arena_len > LIMITS_ARENA_EACH - client->arena) {
+	    arena_len > LIMITS_ARENA_EACH - client->arena ||
+	    arena_len > LIMITS_ARENA - arena_used) {
 		ret = -EDQUOT;
 	} else {
 		nr_queues++;
 		client->queues++;
 		client->arena += arena_len;
+		arena_used += arena_len;
 	}
 	pthread_mutex_unlock(&lock);
 	return ret;
@@ -80,24 +85,50 @@ void limits_return_queue(struct limits_client *client, uint64_t arena_len)
 	nr_queues--;
 	client->queues--;
 	client->arena -= arena_len;
+	arena_used -= arena_len;
 	pthread_mutex_unlock(&lock);
 }
 
-void limits_begin_kdf(struct limits_client *client)
+static uint64_t half_kib(void)
 {
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2048;
+}
+
+static uint64_t kdf_cost(uint32_t kib)
+{
+	return kib == LIMITS_KIB_UNKNOWN ? half_kib() : kib;
+}
+
+int limits_begin_kdf(struct limits_client *client, uint32_t kib)
+{
+	const uint64_t cost = kdf_cost(kib), half = half_kib();
+	unsigned turn;
+
+	if (cost > half + half / 2)
+		return -ENOMEM;
 	pthread_mutex_lock(&lock);
-	while (client->kdf || nr_kdfs == LIMITS_KDFS)
+	/* first among its own, so that it has one turn at most in the queue */
+	while (client->kdf)
 		pthread_cond_wait(&kdf_ended, &lock);
 	client->kdf = true;
+	turn = kdf_last++;
+	while (turn != kdf_next || nr_kdfs == LIMITS_KDFS ||
+	       (nr_kdfs && kdf_kib + cost > half))
+		pthread_cond_wait(&kdf_ended, &lock);
+	kdf_next++;
 	nr_kdfs++;
+	kdf_kib += cost;
+	pthread_cond_broadcast(&kdf_ended);
 	pthread_mutex_unlock(&lock);
+	return 0;
 }
 
-void limits_end_kdf(struct limits_client *client)
+void limits_end_kdf(struct limits_client *client, uint32_t kib)
 {
 	pthread_mutex_lock(&lock);
 	client->kdf = false;
 	nr_kdfs--;
+	kdf_kib -= kdf_cost(kib);
 	pthread_cond_broadcast(&kdf_ended);
 	pthread_mutex_unlock(&lock);
 }

@@ -18,9 +18,11 @@ enum {
 	LIMITS_CONNECTIONS_EACH = 16,
 	LIMITS_QUEUES = 256,
 	LIMITS_QUEUES_EACH = 32,
-	LIMITS_KDFS = 4, /* passphrases stretched at the same time, one a client */
+	LIMITS_KDFS = 4,	/* passphrases stretched at the same time, one a client */
+	LIMITS_KIB_UNKNOWN = 0, /* counts as half of the machine's memory */
 };
 
+#define LIMITS_ARENA	  (UINT64_C(8) << 30)
 #define LIMITS_ARENA_EACH (UINT64_C(1) << 30)
 
 /* One client process. */
@@ -34,9 +36,14 @@ void limits_disconnect(struct limits_client *client);
 int limits_take_queue(struct limits_client *client, uint64_t arena_len);
 void limits_return_queue(struct limits_client *client, uint64_t arena_len);
 
-/* Waits for the client's turn to have a passphrase stretched, and gives it back. */
-void limits_begin_kdf(struct limits_client *client);
-void limits_end_kdf(struct limits_client *client);
+/*
+ * Waits for the client's turn to have a passphrase stretched with @kib KiB of memory, and
+ * gives it back. Turns come in order; together they take no more than half of the
+ * machine's memory, unless one alone needs more. 0, or -ENOMEM: it needs more than three
+ * quarters.
+ */
+int limits_begin_kdf(struct limits_client *client, uint32_t kib);
+void limits_end_kdf(struct limits_client *client, uint32_t kib);
 
 /* Bytes per period. All fields are guarded by @lock. */
 struct limits_bytes {

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mkfs/busy.h"
 #include "mkfs/volume.h"
 
 #include <errno.h>
@@ -13,6 +12,7 @@
 #include "fs/volume/hex.h"
 #include "hsm/api/client.h"
 #include "hsm/api/secmem.h"
+#include "mkfs/busy.h"
 #include "mkfs/options.h"
 #include "mkfs/passphrase.h"
 #include "mkfs/recovery.h"
