@@ -336,7 +336,8 @@ static int on_ticket(struct connection *c, struct reply *reply)
 	struct wire_ticket want;
 
 	memcpy(&want, body_of(c), sizeof(want));
-	if (!want.rights || (want.rights & ~(uint32_t)(WIRE_MAY_OPEN | WIRE_MAY_SEAL)))
+	if (!want.rights || (want.rights & ~(uint32_t)(WIRE_MAY_OPEN | WIRE_MAY_SEAL)) ||
+	    (want.flags & ~(uint32_t)WIRE_KEEP_LIMITS))
 		return -EINVAL;
 	reply->len = WIRE_TICKET_BYTES;
 	return session_ticket(c->session, &want, reply->body);

@@ -12,6 +12,7 @@
 #include "hsm/hooks.h"
 #include "hsm/service.h"
 #include "hsm/session.h"
+#include "hsm/terms.h"
 
 enum {
 	MAX_TICKETS = 4 * LIMITS_CONNECTIONS,
@@ -26,8 +27,7 @@ struct ticket {
 	struct session
 		*session; /* not a reference: a session takes its tickets with it */
 	uint32_t rights;
-	uint64_t lease_ms, idle_ms;
-	uint64_t limit_bytes, limit_ms;
+	struct terms terms;
 	uint64_t deadline_ms;
 	uint8_t value[WIRE_TICKET_BYTES];
 };
@@ -220,15 +220,30 @@ static uint64_t limit_ms(uint64_t seconds)
 	return seconds && seconds < UINT64_MAX / 1000 ? seconds * 1000 : UINT64_MAX;
 }
 
+static int choose_terms(const struct session *session, const struct wire_ticket *want,
+			struct terms *terms)
+{
+	if (want->flags & WIRE_KEEP_LIMITS)
+		return terms_recall(session->uuid, terms) ? 0 : -ENODATA;
+	if (want->limit_bytes && (want->limit_bytes < MIN_LIMIT || !want->limit_s))
+		return -EINVAL;
+	terms->lease_ms = limit_ms(want->lease_s);
+	terms->idle_ms = limit_ms(want->idle_s);
+	terms->limit_bytes = want->limit_bytes ? want->limit_bytes : UINT64_MAX;
+	terms->limit_ms = want->limit_bytes ? limit_ms(want->limit_s) : 0;
+	return 0;
+}
+
 int session_ticket(struct session *session, const struct wire_ticket *want,
 		   uint8_t value[WIRE_TICKET_BYTES])
 {
 	uint64_t now = clock_now_ms();
 	struct ticket *ticket;
-	int ret = 0;
+	struct terms terms;
+	int ret = choose_terms(session, want, &terms);
 
-	if (want->limit_bytes && (want->limit_bytes < MIN_LIMIT || !want->limit_s))
-		return -EINVAL;
+	if (ret)
+		return ret;
 	if (random_bytes(value, WIRE_TICKET_BYTES))
 		return -EIO;
 	pthread_rwlock_rdlock(&session->lock);
@@ -241,10 +256,7 @@ int session_ticket(struct session *session, const struct wire_ticket *want,
 	} else {
 		ticket->session = session;
 		ticket->rights = want->rights;
-		ticket->lease_ms = limit_ms(want->lease_s);
-		ticket->idle_ms = limit_ms(want->idle_s);
-		ticket->limit_bytes = want->limit_bytes ? want->limit_bytes : UINT64_MAX;
-		ticket->limit_ms = want->limit_bytes ? limit_ms(want->limit_s) : 0;
+		ticket->terms = terms;
 		ticket->deadline_ms = now + TICKET_LIFETIME_MS;
 		memcpy(ticket->value, value, WIRE_TICKET_BYTES);
 	}
@@ -280,17 +292,19 @@ int session_redeem(const uint8_t value[WIRE_TICKET_BYTES], struct session **out,
 		   uint32_t *rights)
 {
 	struct ticket ticket;
+	const struct terms *terms = &ticket.terms;
 	uint64_t now = clock_now_ms();
 
 	if (!take_ticket(value, &ticket))
 		return -EKEYREJECTED;
+	terms_remember(ticket.session->uuid, terms);
 	pthread_rwlock_wrlock(&ticket.session->lock);
 	ticket.session->lease_end_ms =
-		ticket.lease_ms == UINT64_MAX ? UINT64_MAX : now + ticket.lease_ms;
-	ticket.session->idle_ms = ticket.idle_ms;
+		terms->lease_ms == UINT64_MAX ? UINT64_MAX : now + terms->lease_ms;
+	ticket.session->idle_ms = terms->idle_ms;
 	ticket.session->last_use_ms = now;
-	ticket.session->limited = ticket.limit_bytes != UINT64_MAX;
-	limits_bytes_set(&ticket.session->opened, ticket.limit_bytes, ticket.limit_ms,
+	ticket.session->limited = terms->limit_bytes != UINT64_MAX;
+	limits_bytes_set(&ticket.session->opened, terms->limit_bytes, terms->limit_ms,
 			 now);
 	pthread_rwlock_unlock(&ticket.session->lock);
 	*out = ticket.session;

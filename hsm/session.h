@@ -61,7 +61,8 @@ int session_mac(struct session *session, const uint8_t digest[WIRE_MAC_BYTES],
 
 /*
  * A one-time ticket; a session has few, and a further one voids its oldest. 0,
- * -EKEYREVOKED, -EINVAL (limits that make no sense), -ENOSPC (too many in all), -EIO.
+ * -EKEYREVOKED, -EINVAL (limits that make no sense), -ENODATA (those to be kept are not
+ * known), -ENOSPC (too many in all), -EIO.
  */
 int session_ticket(struct session *session, const struct wire_ticket *want,
 		   uint8_t ticket[WIRE_TICKET_BYTES]);

@@ -82,8 +82,10 @@ static int unlock_and_resume(const char *path, struct volume *volume, int read_o
 		return say_error(EXIT_MEMORY, "No memory that can be locked is left; see "
 					      "ulimit -l.");
 	code = volume_unlock(volume, &options->key);
-	if (code == 0)
+	if (code == 0 && options->given & OPTIONS_LEASE)
 		code = volume_ticket(volume, read_only, options, ticket);
+	else if (code == 0)
+		code = volume_ticket_again(volume, read_only, ticket);
 	if (code == 0)
 		code = send_ticket(path, ticket);
 	secmem_free(ticket);

@@ -374,19 +374,45 @@ int volume_store(struct volume *volume)
 			 volume->path, strerror(-rc));
 }
 
+static uint32_t rights(int read_only)
+{
+	return WIRE_MAY_OPEN | (read_only ? 0 : WIRE_MAY_SEAL);
+}
+
+static int say_no_ticket(int rc)
+{
+	if (rc == 0)
+		return 0;
+	return say_error(say_code(rc), "The HSM gives no ticket: %s.", strerror(-rc));
+}
+
+int volume_ticket_again(struct volume *volume, int read_only,
+			uint8_t ticket[WIRE_TICKET_BYTES])
+{
+	struct wire_ticket want = {.rights = rights(read_only),
+				   .flags = WIRE_KEEP_LIMITS};
+	int rc = hsm_ticket(volume->hsm, &want, ticket);
+
+	if (rc == -ENODATA) {
+		say_error(0,
+			  "Note: the HSM was restarted and does not know whether there "
+			  "were limits; now there are none.");
+		want.flags = 0;
+		rc = hsm_ticket(volume->hsm, &want, ticket);
+	}
+	return say_no_ticket(rc);
+}
+
 int volume_ticket(struct volume *volume, int read_only, const struct options *options,
 		  uint8_t ticket[WIRE_TICKET_BYTES])
 {
 	const struct wire_ticket want = {
-		.rights = WIRE_MAY_OPEN | (read_only ? 0 : WIRE_MAY_SEAL),
+		.rights = rights(read_only),
 		.lease_s = options->lease_s,
 		.idle_s = options->idle_s,
 		.limit_bytes = options->limit_bytes,
 		.limit_s = options->limit_s,
 	};
-	int rc = hsm_ticket(volume->hsm, &want, ticket);
 
-	if (rc == 0)
-		return 0;
-	return say_error(say_code(rc), "The HSM gives no ticket: %s.", strerror(-rc));
+	return say_no_ticket(hsm_ticket(volume->hsm, &want, ticket));
 }

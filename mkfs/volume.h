@@ -60,4 +60,11 @@ int volume_store(struct volume *volume);
 int volume_ticket(struct volume *volume, int read_only, const struct options *options,
 		  uint8_t ticket[WIRE_TICKET_BYTES]);
 
+/*
+ * The same with the limits that the volume's last ticket had, or, with a note, without
+ * any when the HSM does not know them any more.
+ */
+int volume_ticket_again(struct volume *volume, int read_only,
+			uint8_t ticket[WIRE_TICKET_BYTES]);
+
 #endif

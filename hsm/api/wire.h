@@ -120,10 +120,15 @@ struct wire_verify {
 	uint8_t mac[WIRE_MAC_BYTES];
 };
 
+enum wire_ticket_flags {
+	WIRE_KEEP_LIMITS =
+		1 << 0, /* those of the volume's last ticket that was redeemed */
+};
+
 /* Limits of the lease that the ticket's user gets; 0 is none. */
 struct wire_ticket {
-	uint32_t rights; /* WIRE_MAY_* */
-	uint32_t reserved;
+	uint32_t rights;      /* WIRE_MAY_* */
+	uint32_t flags;	      /* WIRE_KEEP_LIMITS: the rest is not looked at */
 	uint64_t lease_s;     /* from now */
 	uint64_t idle_s;      /* without any operation */
 	uint64_t limit_bytes; /* of file content opened in every limit_s seconds */

@@ -29,9 +29,23 @@ reader=$!
 sleep 1
 kill -0 $reader || die "the reader did not wait: $(cat err)"
 jq -es 'any(.event == "lease-over" or .event == "lock")' "$HSMFS_STATE_DIR/audit.jsonl" >/dev/null
-hsmsetup luksResume --key-file "$KEY" "$MNT"
+hsmsetup luksResume --lease 5h --key-file "$KEY" "$MNT"
 wait $reader || die "reader: $(cat err)"
 cmp got <(random_bytes 3000000 a)
+same "idle lease" "$(field idle_left_s)" null
+
+# Resumed without a word of limits, those stand that there were; the HSM's word counts.
+hsmsetup luksSuspend "$MNT"
+expect_exit 0 hsmsetup luksResume --key-file "$KEY" "$MNT"
+[ "$(field lease_left_s)" -gt 10000 ] || die "the lease was not kept"
+[ ! -s err ] || die "$(cat err)"
+hsmsetup luksSuspend "$MNT"
+hsmsetup luksResume --lease 0 --key-file "$KEY" "$MNT"
+same "lease" "$(field lease_left_s)" null
+hsmsetup luksSuspend "$MNT"
+kill_all hsmd
+expect_exit 0 hsmsetup luksResume --key-file "$KEY" "$MNT"
+expect_sentence "does not know whether there were limits"
 close_volume
 
 expect_exit 1 hsmsetup open --max-bytes 5 --key-file "$KEY" "$ENC" "$MNT"

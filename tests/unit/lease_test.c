@@ -170,6 +170,30 @@ static void ticket_grows_old(void **state)
 	assert_int_equal(session_redeem(ticket, &same, &rights), -EKEYREJECTED);
 }
 
+/* What the last ticket was redeemed for, whatever has been asked for since. */
+static void terms_are_kept(void **state)
+{
+	const struct wire_ticket keep = {
+		.rights = WIRE_MAY_OPEN, .flags = WIRE_KEEP_LIMITS, .lease_s = 1};
+	const struct wire_ticket other = {.rights = WIRE_MAY_OPEN, .lease_s = 7};
+	uint8_t ticket[WIRE_TICKET_BYTES], uuid[KEYSLOT_UUID_BYTES] = "unheard of";
+	struct session *stranger = session_create(uuid, secmem_alloc(KEYSLOT_VMK_BYTES));
+	struct session *same;
+	uint32_t rights;
+
+	(void)state;
+	assert_int_equal(session_ticket(stranger, &keep, ticket), -ENODATA);
+	session_release(stranger);
+	lease(100, 60);
+	pass_ms(30 * SECOND);
+	assert_int_equal(session_ticket(session, &other, ticket), 0);
+	assert_int_equal(session_ticket(session, &keep, ticket), 0);
+	assert_int_equal(session_redeem(ticket, &same, &rights), 0);
+	session_release(same);
+	assert_int_equal(status().lease_left_s, 100);
+	assert_int_equal(status().idle_left_s, 60);
+}
+
 /* --- bytes per period ----------------------------------------------------------------
  */
 
@@ -403,6 +427,7 @@ int main(void)
 		SESSION(sweep_takes_only_what_is_over),
 		SESSION(ticket_grows_old),
 		SESSION(limit_must_make_sense),
+		SESSION(terms_are_kept),
 		cmocka_unit_test(limit_counts_bytes),
 		cmocka_unit_test(expired_handle_is_refused),
 		cmocka_unit_test(lease_over_is_refused),
