@@ -18,7 +18,9 @@ seconds_left() {
 	grep -o '[0-9]* seconds' err | cut -d' ' -f1
 }
 first=$(seconds_left)
-[ "$first" -gt 0 ] && [ "$first" -le 600 ] || die "$first seconds"
+if [ "$first" -le 0 ] || [ "$first" -gt 600 ]; then
+	die "$first seconds"
+fi
 # They pass.
 for _ in $(seq 300); do
 	left=$(seconds_left)
