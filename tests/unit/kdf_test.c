@@ -243,7 +243,8 @@ static uint64_t work_of(uint32_t target_ms)
 	return (uint64_t)kdf.time * kdf.memory_kib;
 }
 
-/* On a busy machine one measurement may be anything; that all of many are wrong is not. */
+/* On a busy machine one measurement may be anything; that all of many are wrong is not.
+ */
 static void calibrate_aims_at_target(void **state)
 {
 	bool more = false;
