@@ -253,7 +253,7 @@ static void calibrate_aims_at_target(void **state)
 	if (getenv("VALGRIND")) /* where no time means anything */
 		skip();
 	for (int i = 0; i < 20 && !more; i++)
-		more = work_of(400) > 2 * work_of(40);
+		more = work_of(2000) > 2 * work_of(40);
 	assert_true(more);
 }
 
