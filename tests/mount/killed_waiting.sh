@@ -30,12 +30,14 @@ waits() {
 # Processes that have opened the file and wait at a pipe for the volume to be suspended.
 reader() { # NAME BYTES FLAG...
 	mkfifo "pipe-$1"
+	# shellcheck disable=SC2034 # held is what it is for
 	exec {held}<>"pipe-$1"
 	dd if="$MNT/$1" of="pipe-$1" bs="$2" iflag="$3" 2>/dev/null &
 	readers[$1]=$!
 }
 writer() {
 	mkfifo "pipe-$1"
+	# shellcheck disable=SC2034 # held is what it is for
 	exec {held}<>"pipe-$1"
 	dd if="pipe-$1" of="$MNT/$1" bs="$2" count=1 iflag=fullblock oflag="$3" conv=notrunc 2>/dev/null &
 	writers[$1]=$!

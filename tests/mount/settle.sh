@@ -126,9 +126,8 @@ close_volume
 # A tree that is deeper than there are descriptors.
 (ulimit -n 256 && exec hsmsetup open --key-file "$KEY" "$ENC" "$MNT")
 deep() {
-	local i
 	cd "$MNT"
-	for i in {1..300}; do
+	for _ in {1..300}; do
 		[ -d d ] || mkdir d
 		cd d
 	done
