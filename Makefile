@@ -4,6 +4,7 @@
 #   CC=gcc|clang   CFLAGS=...   V=1 (show commands)   BUILD=build (output folder)
 #   SANITIZE=address,undefined|thread   WERROR=1   PREFIX=/usr/local   DESTDIR=
 #   TESTS="tests/mount/tree.sh ..." (only these, for the check targets)
+#   LONG=10 (random operations and database loads of the tests, so many times as long)
 #
 # `make help` lists the targets.
 
@@ -13,6 +14,7 @@ CFLAGS   ?= -O2 -g
 SANITIZE ?=
 WERROR   ?= $(if $(CI),1)
 TESTS    ?=
+export LONG
 ifeq ($(origin CC),default)
 CC := gcc
 endif

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 400
 # 40,000 random operations of eight processes, compared with copies in memory, with remounts
-# between them and suspends in the middle; tests/tools/fsx.c says what they do. More by hand:
-# FSX_OPERATIONS=10000000 tests/run build mount/fsx.sh (and a higher timeout above).
+# between them and suspends in the middle; tests/tools/fsx.c says what they do. LONG=250 makes
+# it ten million.
 . "$WORK/tests/lib/common.sh"
 
 new_volume
@@ -21,6 +21,6 @@ nr=20000
 [ -z "$SANITIZED" ] || nr=4000
 for seed in 1 "$RANDOM"; do
 	mkdir "$MNT/$seed"
-	fsx -s "$seed" -n $nr -m "sh $T/remount" -u "sh $T/suspend" "$MNT/$seed"
+	fsx -s "$seed" -n $((nr * LONG)) -r $((4 * LONG)) -m "sh $T/remount" -u "sh $T/suspend" "$MNT/$seed"
 done
 close_volume

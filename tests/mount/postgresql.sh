@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 240
-# PostgreSQL in the mount: initdb, a load, kill -9 in the middle of it, recovery, a remount.
+# PostgreSQL in the mount: initdb, a load of 15 seconds (LONG=4: a minute), kill -9 in the
+# middle of it, recovery, a remount.
 . "$WORK/tests/lib/common.sh"
 
 bin=$(echo /usr/lib/postgresql/*/bin | tr ' ' '\n' | tail -n 1)
@@ -23,10 +24,10 @@ start() {
 start
 "$bin/pgbench" -h "$T/run" -i -q -s 3 postgres 2>/dev/null
 sql -c 'CREATE TABLE acknowledged(n int PRIMARY KEY)'
-"$bin/pgbench" -h "$T/run" -c 4 -T 15 postgres >bench 2>&1 &
+"$bin/pgbench" -h "$T/run" -c 4 -T $((15 * LONG)) postgres >bench 2>&1 &
 load=$!
 # Each number is told to us only after its commit.
-for i in $(seq 300); do
+for i in $(seq $((300 * LONG))); do
 	sql -c "INSERT INTO acknowledged VALUES ($i)" || break
 	echo "$i" >last
 done 2>/dev/null &

@@ -62,22 +62,33 @@ for i in $(seq 20); do
 	same "edited" "$(cat "$MNT/edited")" "round $i"
 done
 if command -v vim >/dev/null; then
-	vim -u NONE -es -c 'set backup writebackup swapfile' -c 'normal Gothe end' -c wq "$MNT/edited" ||
-		die "vim"
-	same "vim" "$(tail -n 1 "$MNT/edited")" "the end"
-fi
-
-# Random writes that are read back and compared, buffered, direct and mapped.
-if command -v fio >/dev/null; then
-	for engine in psync mmap 'psync --direct=1'; do
-		# shellcheck disable=SC2086 # two words
-		fio --name=verify --directory="$MNT" --size=24M --bsrange=4k-64k --rw=randwrite \
-			--verify=crc32c --verify_fatal=1 --do_verify=1 --numjobs=2 --ioengine=$engine \
-			--minimal >fio.out || die "fio $engine: $(cat fio.out)"
+	for copy in yes no auto; do # in place; a new file renamed over it; as vim likes
+		chmod 640 "$MNT/edited"
+		vim -u NONE -es -c "set backup writebackup backupskip= swapfile fsync backupcopy=$copy" \
+			-c "normal Gothe end of $copy" -c wq "$MNT/edited" || die "vim, backupcopy=$copy"
+		same "vim" "$(tail -n 1 "$MNT/edited")" "the end of $copy"
+		same "vim's mode" "$(stat -c %a "$MNT/edited")" 640
+		[ "$(wc -l <"$MNT/edited~")" -lt "$(wc -l <"$MNT/edited")" ] || die "vim's backup"
 	done
 fi
+perl -i.orig -pe 's/round/turn/' "$MNT/edited"
+same "perl" "$(head -n 1 "$MNT/edited") $(head -n 1 "$MNT/edited.orig")" "turn 20 round 20"
+
+# Random writes that are read back and compared, buffered, direct and mapped: at once, and
+# after a remount.
+verify() {
+	local engine
+	for engine in psync mmap 'psync --direct=1'; do
+		# shellcheck disable=SC2086 # two words
+		fio --name="${engine// /}" --directory="$MNT" --size=24M --bsrange=4k-64k --rw=randwrite \
+			--verify=crc32c --verify_fatal=1 --randseed=7 --numjobs=2 --ioengine=$engine \
+			--minimal "$1" >fio.out || die "fio $engine $1: $(cat fio.out)"
+	done
+}
+verify --do_verify=1
 
 cold_reopen
 listing "$MNT/tree" | diff want - || die "after a remount"
 listing "$MNT/copy" | diff want - || die "after a remount"
 same "sqlite" "$(sqlite3 "$db" 'PRAGMA integrity_check')" ok
+verify --verify_only=1
