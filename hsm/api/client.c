@@ -138,6 +138,14 @@ static int say_hello(struct hsm_client *hsm, char *why, size_t why_len)
 	return ret;
 }
 
+static int connect_and_greet(struct hsm_client *hsm, int spawn, char *why, size_t why_len)
+{
+	if (hsm->fd >= 0)
+		close(hsm->fd);
+	hsm->fd = spawn ? spawn_connect(why, why_len) : runtime_connect(why, why_len);
+	return hsm->fd < 0 ? hsm->fd : say_hello(hsm, why, why_len);
+}
+
 int hsm_connect(int spawn, struct hsm_client **out, char *why, size_t why_len)
 {
 	struct hsm_client *hsm = calloc(1, sizeof(*hsm));
@@ -153,8 +161,10 @@ int hsm_connect(int spawn, struct hsm_client **out, char *why, size_t why_len)
 			 "no locked memory for secrets: raise the limit (ulimit -l)");
 		goto out;
 	}
-	hsm->fd = spawn ? spawn_connect(why, why_len) : runtime_connect(why, why_len);
-	ret = hsm->fd < 0 ? hsm->fd : say_hello(hsm, why, why_len);
+	ret = connect_and_greet(hsm, spawn, why, why_len);
+	/* an hsmd that nobody needs was ending just then */
+	if (ret == -EPIPE)
+		ret = connect_and_greet(hsm, spawn, why, why_len);
 	if (ret)
 		goto out;
 	*out = hsm;

@@ -16,7 +16,7 @@
 
 enum {
 	READY_TIMEOUT_MS = 30000, /* a real TPM takes seconds to make its first key */
-	RETRY_MS = 50,
+	RETRY_MS = 100,
 	READY_FD = 3,
 };
 
@@ -146,23 +146,29 @@ static int open_lock(void)
 	return fd;
 }
 
-/* Somebody started an hsmd by hand, and it does not listen yet. */
-static int wait_for_other(char *why, size_t why_len)
+/*
+ * Another hsmd holds its lock without listening: it was started by hand a moment ago, or
+ * it is ending because nobody needed it.
+ */
+static int connect_or_start(char *why, size_t why_len)
 {
-	int fd;
+	int fd = runtime_connect(why, why_len), ret;
 
-	for (int tries = READY_TIMEOUT_MS / RETRY_MS; tries; tries--) {
+	for (int tries = READY_TIMEOUT_MS / RETRY_MS; nobody_there(fd) && tries;
+	     tries--) {
+		ret = spawn_and_wait(why, why_len);
+		if (ret && ret != -EADDRINUSE)
+			return ret;
+		if (ret)
+			usleep(RETRY_MS * 1000);
 		fd = runtime_connect(why, why_len);
-		if (!nobody_there(fd))
-			return fd;
-		usleep(RETRY_MS * 1000);
 	}
 	return fd;
 }
 
 int spawn_connect(char *why, size_t why_len)
 {
-	int lock, fd, ret;
+	int lock, fd;
 
 	fd = runtime_connect(why, why_len);
 	if (!nobody_there(fd))
@@ -170,13 +176,7 @@ int spawn_connect(char *why, size_t why_len)
 	lock = open_lock();
 	if (lock < 0)
 		return fd;
-	fd = runtime_connect(why, why_len); /* another caller may have been faster */
-	if (nobody_there(fd)) {
-		ret = spawn_and_wait(why, why_len);
-		fd = ret ? ret : runtime_connect(why, why_len);
-	}
-	if (fd == -EADDRINUSE)
-		fd = wait_for_other(why, why_len);
+	fd = connect_or_start(why, why_len);
 	close(lock);
 	return fd;
 }
