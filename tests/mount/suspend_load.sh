@@ -48,14 +48,35 @@ wait_more_than() {
 find_marker() {
 	memsearch find "$hsmfs" marker
 }
+# The search finds what is there.
+expect_marker() {
+	local tries=50
+	until dd if="$MNT/known" of=/dev/null iflag=direct bs=1M status=none && find_marker >out; do
+		[ $((tries--)) -gt 0 ] || die "the search finds nothing that is there"
+	done
+}
+# Each writer still counts what it had written before, and then nothing more.
+expect_standstill() {
+	local tries=60
+	mapfile -t before < <(counts)
+	sleep 1
+	while [ "$(counts)" != "$(printf '%s\n' "${before[@]}")" ]; do
+		[ $((tries--)) -gt 0 ] || die "the writers go on"
+		mapfile -t before < <(counts)
+		sleep 1
+	done
+}
 # What a thread has not wiped yet because it does not run, it does when it runs.
 expect_no_marker() {
-	local tries=50
+	local tries=50 code=0
 	[ -z "$SANITIZED" ] || return 0
-	while find_marker >out; do
+	find_marker >out || code=$?
+	while [ $code -eq 0 ]; do
 		[ $((tries--)) -gt 0 ] || die "$(cat out)"
 		sleep 0.2
+		find_marker >out || code=$?
 	done
+	same "memsearch's exit code" $code 1
 }
 printf '%s marker\n' "$(printf %s "$marker" | xxd -p | tr -d '\n')" >marker
 
@@ -69,10 +90,7 @@ wait_more_than 0 0 0 0 0 0 0 0
 for round in 1 2 3; do
 	exec 5<"$MNT/known"
 	cmp "$MNT/known" <(yes "$marker" | head -n 60000)
-	[ -n "$SANITIZED" ] || [ "$round" -gt 1 ] || {
-		dd if="$MNT/known" of=/dev/null iflag=direct bs=1M status=none
-		find_marker >out || die "the search finds nothing that is there"
-	}
+	[ -n "$SANITIZED" ] || [ "$round" -gt 1 ] || expect_marker
 	hsmsetup luksSuspend "$MNT"
 	same "state" "$(hsmsetup status --json "$MNT" | jq -r .state)" suspended
 	expect_no_marker
@@ -81,9 +99,7 @@ for round in 1 2 3; do
 	timeout 1 cat "$MNT/known" >>got || true
 	same "bytes read while suspended" "$(stat -c %s got)" 0
 	exec 5<&-
-	mapfile -t before < <(counts)
-	sleep 0.3
-	same "files written while suspended" "$(counts | tr '\n' ' ')" "$(printf '%s ' "${before[@]}")"
+	expect_standstill
 	expect_no_marker
 	hsmsetup luksResume --key-file "$KEY" "$MNT"
 	wait_more_than "${before[@]}"
