@@ -18,7 +18,7 @@
 #include "hsm/api/runtime.h"
 #include "tests/unit/scribbler.h"
 
-enum { SLICE_MS = 100, BATCH = 16, TOO_MANY_FDS = 250, GONE_MS = 60000 };
+enum { SLICE_MS = 100, BATCH = 16, TOO_MANY_FDS = 250 };
 
 static uint64_t now_ms(void)
 {
@@ -357,31 +357,6 @@ static void work_beside_all(struct queue *queue, uint64_t until)
 	} while (now_ms() < until);
 }
 
-static unsigned nr_threads(pid_t pid)
-{
-	char path[64], line[256];
-	unsigned nr = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	assert_non_null(file);
-	while (!nr && fgets(line, sizeof(line), file))
-		sscanf(line, "Threads: %u", &nr);
-	fclose(file);
-	return nr;
-}
-
-/* hsmd has given up all connections and queues but those it had at first. */
-static void expect_all_gone(pid_t hsmd, unsigned threads)
-{
-	uint64_t until = now_ms() + GONE_MS;
-
-	while (nr_threads(hsmd) > threads && now_ms() < until)
-		usleep(10000);
-	assert_true(nr_threads(hsmd) <= threads);
-}
-
 static void no_neighbour_harms(void **state)
 {
 	const char *seconds = getenv("HSMFS_TEST_SECONDS");
@@ -401,7 +376,7 @@ static void no_neighbour_harms(void **state)
 	owner = own_session();
 	user = use_session(owner);
 	attach(&queue, user);
-	threads = nr_threads(hsmd.pid);
+	threads = hsmd_threads(&hsmd);
 	work_beside_all(&queue, now_ms() + ms);
 	for (int i = 0; i < NR_KINDS; i++) {
 		print_message("beside %-18s %8lu operations, %3lu %%\n", kinds[i].name,
@@ -409,7 +384,7 @@ static void no_neighbour_harms(void **state)
 		kill(kinds[i].pid, SIGKILL);
 		assert_int_equal(waitpid(kinds[i].pid, NULL, 0), kinds[i].pid);
 	}
-	expect_all_gone(hsmd.pid, threads);
+	hsmd_settle(&hsmd, threads);
 	assert_int_equal(open_page(&queue), 0);
 	hsm_disconnect(user);
 	hsm_disconnect(owner);

@@ -98,6 +98,30 @@ static inline void hsmd_start(struct hsmd *hsmd, const char *const words[])
 	close(fds[0]);
 }
 
+/* One of its own, one a connection, one a queue. */
+static inline unsigned hsmd_threads(const struct hsmd *hsmd)
+{
+	char path[64], line[256];
+	unsigned nr = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)hsmd->pid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	while (!nr && fgets(line, sizeof(line), file))
+		sscanf(line, "Threads: %u", &nr);
+	fclose(file);
+	return nr;
+}
+
+/* Waits until hsmd has seen the end of all connections but those of @threads. */
+static inline void hsmd_settle(const struct hsmd *hsmd, unsigned threads)
+{
+	for (int i = 0; hsmd_threads(hsmd) > threads && i < 2 * ANSWER_MS; i++)
+		usleep(1000);
+	assert_true(hsmd_threads(hsmd) <= threads);
+}
+
 static inline void hsmd_kill(struct hsmd *hsmd)
 {
 	kill(hsmd->pid, SIGKILL);
