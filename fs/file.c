@@ -222,8 +222,7 @@ void file_redate_all(struct fs *fs)
 	if (inode_all(fs, S_IFREG, &files, &nr))
 		log_warn("the times of open files could not be set (no memory)");
 	for (size_t i = 0; i < nr; i++) {
-		if (files[i]->file && files[i]->file->fd >= 0 &&
-		    redate(fs, files[i]))
+		if (files[i]->file && files[i]->file->fd >= 0 && redate(fs, files[i]))
 			log_warn("the time of a file could not be set");
 		inode_release(fs, files[i]);
 	}

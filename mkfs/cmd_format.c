@@ -181,9 +181,9 @@ static int print_recovery(const char *text)
 
 static void remove_volume(int dirfd)
 {
-	static const char *const names[] = {
-		NAME_VOLUME "/header", NAME_VOLUME "/header.backup",
-		NAME_VOLUME "/spare", NAME_VOLUME "/lock"};
+	static const char *const names[] = {NAME_VOLUME "/header",
+					    NAME_VOLUME "/header.backup",
+					    NAME_VOLUME "/spare", NAME_VOLUME "/lock"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		unlinkat(dirfd, names[i], 0);
