@@ -24,6 +24,7 @@ write_on() {
 		i=$((i + 1))
 		echo $i >"count-$1.new"
 		mv "count-$1.new" "count-$1"
+		sleep 0.02 # not so many that comparing them takes long
 	done
 }
 counts() {
@@ -87,7 +88,7 @@ for i in $(seq 8); do
 done
 wait_more_than 0 0 0 0 0 0 0 0
 
-for round in 1 2 3; do
+for round in 1 2; do
 	exec 5<"$MNT/known"
 	cmp "$MNT/known" <(yes "$marker" | head -n 60000)
 	[ -n "$SANITIZED" ] || [ "$round" -gt 1 ] || expect_marker
