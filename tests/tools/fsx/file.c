@@ -59,7 +59,7 @@ void fsx_fail(struct fsx_worker *w, const char *what)
 
 int fsx_open_fd(struct fsx_worker *w, const char *path, int flags)
 {
-	int fd;
+	int fd = -1;
 
 	if (!FSX_DONE(w, (fd = open(path, flags | O_CREAT | O_CLOEXEC, 0644)) >= 0))
 		fsx_fail(w, path);

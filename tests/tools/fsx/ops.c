@@ -60,7 +60,7 @@ static void op_read(struct fsx_worker *w, struct fsx_file *file)
 	struct iovec pieces[PIECES];
 	size_t off, len, want = 0;
 	int nr, fd = any_fd(w, file);
-	ssize_t got;
+	ssize_t got = -1;
 
 	fsx_draw_range(w, file, false, &off, &len);
 	if (off < file->size)
