@@ -20,6 +20,13 @@ bool acl_is_name(const struct fs *fs, const char *name)
 	       (!strcmp(name, XATTR_ACL_ACCESS) || !strcmp(name, XATTR_ACL_DEFAULT));
 }
 
+int acl_get(struct worker *w, struct inode *inode, const char *name, void *value)
+{
+	int ret = xattr_get(w, inode, name, value);
+
+	return ret == -EOPNOTSUPP ? -ENODATA : ret;
+}
+
 static int set_access(struct worker *w, struct inode *inode, const void *value,
 		      size_t len, bool kill_setgid)
 {
@@ -37,7 +44,7 @@ static int set_access(struct worker *w, struct inode *inode, const void *value,
 		ret = xattr_set(w, inode, XATTR_ACL_ACCESS, value, len, 0);
 	else
 		ret = xattr_remove(w, inode, XATTR_ACL_ACCESS);
-	if (ret && (more || ret != -ENODATA))
+	if (ret && (more || (ret != -ENODATA && ret != -EOPNOTSUPP)))
 		return ret;
 	return mode == (st.st_mode & 07777) ? 0 : attr_chmod(w, inode, mode);
 }
@@ -61,7 +68,7 @@ int acl_set(struct worker *w, struct inode *inode, const char *name, const void 
 static int get(struct worker *w, struct inode *inode, const char *name,
 	       char value[XATTR_VALUE_MAX])
 {
-	int ret = xattr_get(w, inode, name, value);
+	int ret = acl_get(w, inode, name, value);
 
 	if (ret == -ENODATA)
 		return 0;

@@ -20,6 +20,12 @@ struct worker;
 /* Whether @name is one of the two attributes that this is about, on this mount. */
 bool acl_is_name(const struct fs *fs, const char *name);
 
+/*
+ * As xattr_get(); a store that keeps no attributes has no ACLs, which is no error: the
+ * kernel would take it for one whenever it checks a permission.
+ */
+int acl_get(struct worker *w, struct inode *inode, const char *name, void *value);
+
 /* As setxattr(2) of @name; with @kill_setgid takes the set-group-id bit. */
 int acl_set(struct worker *w, struct inode *inode, const char *name, const void *value,
 	    size_t len, bool kill_setgid);

@@ -25,8 +25,10 @@ static void reply_bytes(fuse_req_t req, int ret, const char *bytes, size_t room)
 static void do_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct worker *w = fuse_entry_worker(req);
-	char value[XATTR_VALUE_MAX];
-	int ret = xattr_get(w, fuse_entry_inode(w->fs, ino), name, size ? value : NULL);
+	struct inode *inode = fuse_entry_inode(w->fs, ino);
+	char value[XATTR_VALUE_MAX], *wanted = size ? value : NULL;
+	int ret = acl_is_name(w->fs, name) ? acl_get(w, inode, name, wanted)
+					   : xattr_get(w, inode, name, wanted);
 
 	reply_bytes(req, ret, value, size);
 }
