@@ -168,6 +168,11 @@ static bool admit(int fd, struct connection_peer *peer)
 		syslog(LOG_WARNING, "refused a connection of uid %u", cred.uid);
 		return false;
 	}
+	/* all outside our process namespace are 0, and could pass for each other */
+	if (cred.pid <= 0) {
+		syslog(LOG_WARNING, "refused a process of another namespace");
+		return false;
+	}
 	peer->pid = cred.pid;
 	peer->quota = limits_connect(cred.pid);
 	return peer->quota != NULL;
