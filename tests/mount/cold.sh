@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 180
-# Readers and writers while the store's pages are dropped from memory again and again:
-# what they see must not depend on when the store has it.
+# timeout: 240
+# Readers and writers while the store's pages are dropped from memory again and again, and
+# the volume is suspended: what they see must not depend on when the store has it.
 . "$WORK/tests/lib/common.sh"
 
 new_volume
-timeout 120 python3 - "$ENC" "$MNT" <<'EOF'
+cat >"$T/clients.py" <<'EOF'
 import mmap
 import os
 import random
@@ -73,4 +73,13 @@ with open(path, "rb") as file:
     if file.read() != content:
         sys.exit("the file is not what was written")
 EOF
+timeout 150 python3 "$T/clients.py" "$ENC" "$MNT" &
+clients=$!
+# requests that wait for the store when the keys go wait for them, too
+while kill -0 "$clients" 2>/dev/null; do
+	hsmsetup luksSuspend "$MNT"
+	hsmsetup luksResume --key-file "$KEY" "$MNT"
+	sleep 0.2
+done
+wait "$clients" || die "a client failed"
 close_volume
