@@ -308,14 +308,15 @@ int pages_make_sparse(struct worker *w, struct file *file)
 		ret = pages_replace(w, file, 0, pages_on_disk(file, 0));
 	/* a hole that became durable before the flag would be damage */
 	if (!ret && file->durable_pages)
-		ret = pages_sync(file);
+		ret = pages_sync(w, file);
 	if (ret)
 		file->sparse = false;
 	return ret;
 }
 
-int pages_sync(const struct file *file)
+int pages_sync(struct worker *w, const struct file *file)
 {
+	worker_release_baton(w);
 	while (fdatasync(file->fd))
 		if (errno != EINTR)
 			return -errno;

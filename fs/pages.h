@@ -70,8 +70,8 @@ int pages_replace(const struct worker *w, const struct file *file, uint64_t inde
  */
 int pages_make_sparse(struct worker *w, struct file *file);
 
-/* fdatasync(2). 0 or -errno. */
-int pages_sync(const struct file *file);
+/* fdatasync(2); others receive requests meanwhile. 0 or -errno. */
+int pages_sync(struct worker *w, const struct file *file);
 
 /* Bytes of page @index that are on disk; 0 when the file does not reach it. */
 uint32_t pages_on_disk(const struct file *file, uint64_t index);

@@ -83,7 +83,7 @@ static void give_back(struct worker *w, struct file *file, const struct old_end 
 		ret = pages_write_backing(file->fd, old->page, old->len,
 					  old->last * PAGE_BYTES);
 	if (!ret && touched && old->durable)
-		ret = pages_sync(file);
+		ret = pages_sync(w, file);
 	if (!ret)
 		ret = cut_at(file, file->backing_size);
 	if (ret)
@@ -108,14 +108,15 @@ static int write_pages(const struct file *file, const struct size_pages *pages)
  * failure, be cut inside its ciphertext, and what had been acknowledged of it be lost
  * with the rest: each time it is written longer, the size goes first.
  */
-static int order_growth(const struct file *file, const struct old_end *old, uint64_t end)
+static int order_growth(struct worker *w, const struct file *file,
+			const struct old_end *old, uint64_t end)
 {
 	int ret = 0;
 
 	if (old->durable && old->len && old->len < PAGE_BYTES) {
 		ret = cut_at(file, end);
 		if (!ret)
-			ret = pages_sync(file);
+			ret = pages_sync(w, file);
 	}
 	return ret;
 }
@@ -132,7 +133,7 @@ int size_grow(struct worker *w, struct file *file, const struct size_pages *behi
 		ret = remember_end(file, &old);
 	if (ret)
 		return ret;
-	ret = order_growth(file, &old, end);
+	ret = order_growth(w, file, &old, end);
 	if (!ret)
 		ret = write_pages(file, behind);
 	if (!ret) {
@@ -213,13 +214,13 @@ static int shrink(struct worker *w, struct file *file, uint64_t size)
 	if (ret)
 		return ret;
 	if (order)
-		ret = pages_sync(file);
+		ret = pages_sync(w, file);
 	if (!ret)
 		ret = set_backing_length(file, layout_backing_size(size));
 	if (!ret)
 		return 0;
 	memcpy(w->slot->sealed, w->slot->old, old_len);
-	if (pages_replace(w, file, last, old_len) || (order && pages_sync(file)))
+	if (pages_replace(w, file, last, old_len) || (order && pages_sync(w, file)))
 		leave_for_settling(w, file, ret);
 	return ret;
 }

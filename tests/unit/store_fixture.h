@@ -204,6 +204,11 @@ void worker_may_block(struct worker *w)
 	(void)w;
 }
 
+void worker_release_baton(struct worker *w)
+{
+	(void)w;
+}
+
 void worker_finish(struct worker *w)
 {
 	(void)w;
