@@ -168,6 +168,7 @@ UNIT_SRC_fetch_test := fs/fetch.c
 UNIT_SRC_hostile_names_test := $(SRC_NAMESPACE)
 UNIT_SRC_readdir_test := $(SRC_NAMESPACE)
 UNIT_SRC_rename_test := $(SRC_NAMESPACE)
+UNIT_SRC_search_test := $(SRC_NAMESPACE)
 
 # Functions that a test puts its own before: the backing store's system calls, which it has
 # fail or records; one of ours that it breaks on purpose.

@@ -18,6 +18,10 @@
 
 enum { INO_BITS = 40 };
 
+#ifndef AT_HANDLE_FID /* since Linux 6.5 */
+#define AT_HANDLE_FID 0x200
+#endif
+
 #define INO_MASK ((UINT64_C(1) << INO_BITS) - 1)
 #define TAG_MASK ((UINT64_C(1) << (63 - INO_BITS)) - 1)
 #define PASSING	 (UINT64_C(1) << 63)
@@ -29,10 +33,12 @@ uint64_t inode_mark(int dirfd, const char *name)
 		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
 	} file = {.handle.handle_bytes = MAX_HANDLE_SZ};
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	int mount_id;
+	int mount_id, flags = *name ? 0 : AT_EMPTY_PATH;
 
-	if (name_to_handle_at(dirfd, name, &file.handle, &mount_id,
-			      *name ? 0 : AT_EMPTY_PATH))
+	/* overlayfs and others give handles that are only good for being compared */
+	if (name_to_handle_at(dirfd, name, &file.handle, &mount_id, flags) &&
+	    (errno != EOPNOTSUPP || name_to_handle_at(dirfd, name, &file.handle,
+						      &mount_id, flags | AT_HANDLE_FID)))
 		return 0;
 	hash = (hash ^ (uint64_t)file.handle.handle_type) * UINT64_C(0x100000001b3);
 	for (unsigned i = 0; i < file.handle.handle_bytes; i++)

@@ -168,7 +168,9 @@ int ns_lookup_id(struct worker *w, uint64_t id, struct ns_entry *out)
 
 	out->inode = inode_look_again(fs, id);
 	if (out->inode) {
-		ret = inode_stat(fs, out->inode, &out->attr);
+		ret = inode_is_gone(fs, out->inode)
+			      ? -ESTALE
+			      : inode_stat(fs, out->inode, &out->attr);
 		if (ret)
 			inode_forget(fs, out->inode, 1);
 		return ret;

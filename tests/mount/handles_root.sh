@@ -8,6 +8,7 @@
 . "$WORK/tests/lib/common.sh"
 
 [ "$(id -u)" -eq 0 ] || skip "needs root"
+{ handles save "$KEY" probe && handles open "$T" probe; } >probed || skip "no file handles here"
 new_volume
 printf -v long 'n%0254d' 1
 mkdir -p "$MNT/a/b/c" "$MNT/empty"
