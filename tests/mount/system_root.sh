@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # needs: root
 # timeout: 360
-# A system's files with their owners, modes, devices, links and times: by tar, rsync, cp and
+# A system's files with their owners, modes, ACLs, devices, links and times: by tar, rsync, cp and
 # dpkg into the mount and out again.
 . "$WORK/tests/lib/common.sh"
 
@@ -33,6 +33,8 @@ add_odd() {
 	for name in user.one user.two; do
 		setfattr -n $name -v "value of $name" "$1/odd/sparse" "$1/odd/sticky"
 	done
+	setfacl -m u:4294967294:rwx,g:12345:r "$1/odd/mode-6711" "$1/odd/owned/far"
+	setfacl -m u:1:rx -dm u:2:rwx,g::- "$1/odd/empty"
 	touch -d '1901-12-14 01:02:03.000000001' "$1/odd/mode-4755"
 	touch -d '2105-06-07 08:09:10.999999999' "$1/odd/mode-2755"
 	touch -h -d '1970-01-01 00:00:00Z' "$1/odd/symlink"
@@ -43,6 +45,7 @@ tree_of() {
 		sed -E '/ d /s/ [0-9]+ [0-9]+  / - /' | sort)
 	(cd "$1" && find . \( -type b -o -type c \) -exec stat -c '%n %t:%T' {} + | sort)
 	(cd "$1" && find . -type f -exec sha256sum {} + | sort -k2)
+	(cd "$1" && find odd \( -type f -o -type d \) | sort | getfacl -nps -)
 	(cd "$1" && find . \( -type f -o -type d \) -print0 | sort -z | xargs -0 getfattr -d -m '^user\.')
 }
 
@@ -55,24 +58,24 @@ mkdir "$from"
 tar -C / -cf - --ignore-failed-read etc usr/sbin usr/share/perl5 2>/dev/null | tar -C "$from" -xpf -
 add_odd "$from"
 tree_of "$from" >want
-new_volume
+new_volume -o acl
 
-tar -C "$from" --numeric-owner --xattrs -cSf all.tar . 2>tar.err
+tar -C "$from" --numeric-owner --acls --xattrs -cSf all.tar . 2>tar.err
 mkdir "$MNT/tar" "$MNT/rsync"
-tar -C "$MNT/tar" --numeric-owner --xattrs --xattrs-include='*' -xpf all.tar
+tar -C "$MNT/tar" --numeric-owner --acls --xattrs --xattrs-include='*' -xpf all.tar
 # No archive has sockets.
 mv "$MNT/tar/odd/mode-0" "$MNT/kept"
 mv "$MNT/kept" "$MNT/tar/odd/mode-0"
-tar -C "$MNT/tar" --numeric-owner --xattrs --xattrs-include='*' --diff -f all.tar ||
+tar -C "$MNT/tar" --numeric-owner --acls --xattrs --xattrs-include='*' --diff -f all.tar ||
 	die "tar finds differences"
-rsync -aHXS --numeric-ids "$from/" "$MNT/rsync/"
-same "what rsync would change" "$(rsync -naHXi --delete --numeric-ids "$from/" "$MNT/rsync/")" ""
+rsync -aHAXS --numeric-ids "$from/" "$MNT/rsync/"
+same "what rsync would change" "$(rsync -naHAXi --delete --numeric-ids "$from/" "$MNT/rsync/")" ""
 as_wanted "$MNT/rsync" rsync
 cp -a "$MNT/rsync" "$MNT/cp"
 as_wanted "$MNT/cp" cp
-cold_reopen
+cold_reopen -o acl
 as_wanted "$MNT/rsync" "after a remount"
-rsync -aHXS --numeric-ids "$MNT/cp/" "$T/back/"
+rsync -aHAXS --numeric-ids "$MNT/cp/" "$T/back/"
 as_wanted "$T/back" "rsync out of the mount"
 rm -rf "$MNT/tar" "$MNT/cp"
 
@@ -93,7 +96,7 @@ install_version 1
 echo changed >>"$package/usr/sbin/set-user-id"
 chmod 4755 "$package/usr/sbin/set-user-id"
 install_version 2
-same "what dpkg unpacked" "$(rsync -nacHXi --delete --numeric-ids --omit-dir-times --modify-window=1 \
+same "what dpkg unpacked" "$(rsync -nacHAXi --delete --numeric-ids --omit-dir-times --modify-window=1 \
 	"$package/usr" "$root/")" ""
 same "dpkg" "$(dpkg-query --admindir="$root/var/lib/dpkg" -Wf '${Version} ${db:Status-Abbrev}' test)" '2 ii '
 close_volume
