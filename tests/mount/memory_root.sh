@@ -64,10 +64,10 @@ kill_all hsmd
 
 # The kernel dumps no core, even if root allows it to: bash tells whether it did.
 cat >crash.sh <<'EOF'
-"$@" &
+"$@" --ready-fd 3 3>ready &
 pid=$!
 for i in $(seq 600); do
-	[ ! -S "$HSMFS_RUNTIME_DIR/hsmd.sock" ] || break
+	[ ! -s ready ] || break
 	sleep 0.05
 done
 prlimit --pid $pid --core=unlimited:unlimited
