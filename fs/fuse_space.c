@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <linux/falloc.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "fs/file.h"
@@ -45,39 +47,113 @@ static void do_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 	fuse_reply_err(req, -ret);
 }
 
+/* A SEEK_DATA or SEEK_HOLE. */
+struct seek {
+	struct seek *next;
+	fuse_req_t req;
+	fuse_ino_t ino;
+	off_t off;
+	bool hole;
+};
+
+/*
+ * Those of files that may be dirty are answered by one worker, one after the other: were
+ * all workers waiting for the kernel to write, nobody would serve what it writes.
+ */
+static struct {
+	pthread_mutex_t lock;
+	struct seek *first, **end;
+	bool busy; /* a worker is at it */
+} seeks = {PTHREAD_MUTEX_INITIALIZER, NULL, &seeks.first, false};
+
+/* True when the caller has to answer it, and what comes in meanwhile. */
+static bool add_seek(struct seek *seek)
+{
+	bool was_busy;
+
+	seek->next = NULL;
+	pthread_mutex_lock(&seeks.lock);
+	*seeks.end = seek;
+	seeks.end = &seek->next;
+	was_busy = seeks.busy;
+	seeks.busy = true;
+	pthread_mutex_unlock(&seeks.lock);
+	return !was_busy;
+}
+
+/* The next one to answer; NULL: it is done. */
+static struct seek *next_seek(void)
+{
+	struct seek *seek;
+
+	pthread_mutex_lock(&seeks.lock);
+	seek = seeks.first;
+	if (seek)
+		seeks.first = seek->next;
+	else
+		seeks.busy = false;
+	if (!seeks.first)
+		seeks.end = &seeks.first;
+	pthread_mutex_unlock(&seeks.lock);
+	return seek;
+}
+
 /*
  * The kernel asks without having written what is dirty, and what is not written yet may
  * look like a hole or the end. Having it drop the pages makes it write them, through
  * another worker.
  */
-static int write_back(struct worker *w, fuse_ino_t ino, const struct inode *inode)
+static int write_back(struct worker *w, fuse_ino_t ino)
 {
 	int ret;
 
-	if (!inode->file->writable)
-		return 0;
 	worker_may_block(w);
 	ret = fuse_lowlevel_notify_inval_inode(w->fs->session, ino, 0, 0);
 	return ret == -ENOENT ? 0 : ret;
 }
 
+static void answer_seek(const struct seek *seek, bool dirty)
+{
+	struct worker *w = fuse_entry_worker(seek->req);
+	struct inode *inode = fuse_entry_inode(w->fs, seek->ino);
+	int ret = dirty ? write_back(w, seek->ino) : 0;
+	uint64_t found;
+
+	if (!ret)
+		ret = space_seek(w, inode, (uint64_t)seek->off, seek->hole, &found);
+	if (ret)
+		fuse_reply_err(seek->req, -ret);
+	else
+		fuse_reply_lseek(seek->req, (off_t)found);
+}
+
 static void do_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 		     struct fuse_file_info *fi)
 {
-	struct worker *w = fuse_entry_worker(req);
-	struct inode *inode = fuse_entry_inode(w->fs, ino);
-	uint64_t found;
-	int ret = -EINVAL;
+	struct inode *inode = fuse_entry_inode(fuse_entry_worker(req)->fs, ino);
+	struct seek now = {NULL, req, ino, off, whence == SEEK_HOLE}, *seek;
 
 	(void)fi;
-	if (off >= 0 && (whence == SEEK_DATA || whence == SEEK_HOLE))
-		ret = write_back(w, ino, inode);
-	if (!ret)
-		ret = space_seek(w, inode, (uint64_t)off, whence == SEEK_HOLE, &found);
-	if (ret)
-		fuse_reply_err(req, -ret);
-	else
-		fuse_reply_lseek(req, (off_t)found);
+	if (off < 0 || (whence != SEEK_DATA && whence != SEEK_HOLE)) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	if (!inode->file->writable) {
+		answer_seek(&now, false);
+		return;
+	}
+	seek = malloc(sizeof(*seek));
+	if (!seek) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	*seek = now;
+	if (!add_seek(seek))
+		return;
+	while ((seek = next_seek())) {
+		answer_seek(seek, true);
+		free(seek);
+	}
 }
 
 void fuse_space_ops(struct fuse_lowlevel_ops *ops)
