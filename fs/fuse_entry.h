@@ -9,12 +9,14 @@
 
 #include "fs/fs.h"
 #include "fs/inode.h"
+#include "fs/killed.h"
 #include "fs/namespace.h"
 #include "fs/worker.h"
 
 static inline bool fuse_entry_interrupted(void *request)
 {
-	return fuse_req_interrupted(request);
+	return fuse_req_interrupted(request) ||
+	       killed_is_dying(fuse_req_ctx(request)->pid);
 }
 
 /* The calling worker, which serves @req from here on. */

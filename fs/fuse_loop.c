@@ -17,6 +17,7 @@
 
 #include "fs/fs.h"
 #include "fs/fuse_loop.h"
+#include "fs/killed.h"
 #include "fs/link.h"
 #include "fs/log.h"
 #include "fs/park.h"
@@ -209,7 +210,8 @@ static void sleep_until_ready(struct worker *w, struct engine_slot *slot, bool r
 	eventfd_t count;
 
 	engine_slot_put(&w->engine, slot);
-	poll(fds, requests ? 2 : 1, requests ? -1 : SUSPENDED_POLL_MS);
+	poll(fds, requests ? 2 : 1,
+	     requests && !loop->park.first ? -1 : SUSPENDED_POLL_MS);
 	if (fds[0].revents) {
 		eventfd_read(loop->wake_fd, &count);
 		worker_wipe(w);
@@ -257,6 +259,24 @@ static void answer_interrupted(struct loop *loop, uint64_t unique)
 	/* ENOENT: the kernel has given the request up */
 	if (write(loop->fuse_fd, &out, sizeof(out)) < 0 && errno != ENOENT)
 		log_warn("answering an interrupted request failed (%s)", strerror(errno));
+}
+
+static bool is_dying(const struct parked *parked)
+{
+	const struct fuse_in_header *header = (const void *)parked->message;
+
+	return killed_is_dying((pid_t)header->pid);
+}
+
+/* Those that the kernel does not send FUSE_INTERRUPT for. */
+static void answer_dying(struct loop *loop)
+{
+	struct parked *parked;
+
+	while ((parked = park_take_if(&loop->park, is_dying))) {
+		answer_interrupted(loop, parked->unique);
+		park_free(parked);
+	}
 }
 
 /* True when the request was dealt with here: it waits, or it ended one that did. */
@@ -329,8 +349,10 @@ static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wai
 			return n;
 		if (n < 0 && n != -EAGAIN)
 			return n;
-		if (n == -EAGAIN)
+		if (n == -EAGAIN) {
+			answer_dying(loop);
 			sleep_until_ready(w, slot, !full);
+		}
 	}
 }
 

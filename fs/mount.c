@@ -225,23 +225,18 @@ out:
 	return ret;
 }
 
-/*
- * With ASYNC_DIO whoever waits for direct I/O cannot be interrupted, nor even killed,
- * while the volume is suspended.
- */
 static void do_init(void *userdata, struct fuse_conn_info *conn)
 {
 	static const unsigned wanted = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ASYNC_READ |
-				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
-				       FUSE_CAP_READDIRPLUS_AUTO |
+				       FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
+				       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 				       FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_CACHE_SYMLINKS |
 				       FUSE_CAP_EXPORT_SUPPORT;
 	static const unsigned caches = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS;
 	/* umasks are ours then: a default ACL counts in their place */
 	static const unsigned acls = FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 	static const unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-					 FUSE_CAP_SPLICE_MOVE | FUSE_CAP_AUTO_INVAL_DATA |
-					 FUSE_CAP_ASYNC_DIO;
+					 FUSE_CAP_SPLICE_MOVE | FUSE_CAP_AUTO_INVAL_DATA;
 	const struct fs *fs = userdata;
 
 	conn->want |= conn->capable & wanted;

@@ -53,6 +53,15 @@ struct parked *park_take_unique(struct park *park, uint64_t unique)
 	return *at ? take_at(park, at) : NULL;
 }
 
+struct parked *park_take_if(struct park *park, bool (*wanted)(const struct parked *))
+{
+	struct parked **at = &park->first;
+
+	while (*at && !wanted(*at))
+		at = &(*at)->next;
+	return *at ? take_at(park, at) : NULL;
+}
+
 void park_free(struct parked *parked)
 {
 	explicit_bzero(parked->message, parked->len);

@@ -38,6 +38,9 @@ struct parked *park_take(struct park *park);
 /* Takes out the request @unique; NULL if it is not parked. */
 struct parked *park_take_unique(struct park *park, uint64_t unique);
 
+/* Takes out the first that @wanted is true of; NULL if there is none. */
+struct parked *park_take_if(struct park *park, bool (*wanted)(const struct parked *));
+
 /* Wipes (it may hold file data) and frees. */
 void park_free(struct parked *parked);
 
