@@ -139,6 +139,7 @@ static bool is_dead(const struct inode_table *table, const struct inode *inode)
 static void take_out(struct inode_table *table, struct inode *inode)
 {
 	hash_remove(table, inode);
+	table->nr_freed++;
 	place_uncache(table, inode);
 }
 
@@ -177,17 +178,28 @@ static void free_chain(struct inode *dead)
 }
 
 /* Memory of so many inodes is worth being given back to the system. */
-enum { TRIM_INODES = 32768 };
+enum { TRIM_INODES = 16384 };
+
+/* Seldom while there are many, and once more when most are gone. */
+static bool trim_is_due(struct inode_table *table)
+{
+	bool due;
+
+	pthread_mutex_lock(&table->lock);
+	due = table->nr_freed >= TRIM_INODES && table->nr_freed >= table->nr_hashed;
+	if (due)
+		table->nr_freed = 0;
+	pthread_mutex_unlock(&table->lock);
+	return due;
+}
 
 /* Cached names lie between the inodes, on nearly every page: they have to go as well. */
 static void free_and_trim(struct fs *fs, struct inode *dead)
 {
-	static unsigned nr_freed; /* atomic */
-
 	if (!dead)
 		return;
 	free_chain(dead);
-	if (__atomic_add_fetch(&nr_freed, 1, __ATOMIC_RELAXED) % TRIM_INODES)
+	if (!trim_is_due(fs->inodes))
 		return;
 	names_forget(fs->names);
 	malloc_trim(0);
