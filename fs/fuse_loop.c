@@ -223,6 +223,18 @@ static void sleep_until_ready(struct worker *w, struct engine_slot *slot, bool r
 		loop->spin_ns = SPIN_MIN_NS;
 }
 
+enum { STATX = 52 }; /* Debian 12's <linux/fuse.h> does not have it */
+
+/* `ls -l` asks each entry for attributes of which we know without a key that there are
+ * none. */
+static bool attribute_needs_key(const struct fs *fs, const struct fuse_in_header *header)
+{
+	const char *name = (const char *)(header + 1) + sizeof(struct fuse_getxattr_in);
+	size_t len = header->len - sizeof(*header) - sizeof(struct fuse_getxattr_in);
+
+	return fs->acl || (len >= 5 && !memcmp(name, "user.", 5));
+}
+
 /*
  * Requests that can be served while no key is there. Unmounting must be possible then:
  * the kernel writes back times and waits for that.
@@ -234,6 +246,9 @@ static bool needs_key(const struct fs *fs, const struct fuse_in_header *header)
 	switch (header->opcode) {
 	case FUSE_SETATTR:
 		return setattr->valid & (FATTR_SIZE | (fs->acl ? FATTR_MODE : 0));
+	case FUSE_GETXATTR:
+		return attribute_needs_key(fs, header);
+	case STATX: /* which is refused; then the kernel asks otherwise */
 	case FUSE_INIT:
 	case FUSE_DESTROY:
 	case FUSE_FORGET:
