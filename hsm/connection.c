@@ -181,6 +181,25 @@ static int on_create(struct connection *c, struct reply *reply)
 	return own_session(c, body_of(c), vmk);
 }
 
+static bool peer_is_there(const struct connection *c)
+{
+	struct pollfd fds[] = {{.fd = c->fd}, {.fd = c->peer_fd, .events = POLLIN}};
+
+	return poll(fds, 2, 0) >= 0 && !fds[1].revents && !(fds[0].revents & POLLHUP);
+}
+
+/* Waits for the client's turn, which is not spent on one that has gone meanwhile. */
+static int begin_kdf(const struct connection *c, uint32_t kib)
+{
+	int ret = limits_begin_kdf(c->peer->quota, kib);
+
+	if (!ret && !peer_is_there(c)) {
+		limits_end_kdf(c->peer->quota, kib);
+		ret = -EPROTO;
+	}
+	return ret;
+}
+
 static int unwrap(struct connection *c, const struct wire_unlock *request,
 		  const uint8_t *pass, uint8_t *vmk, uint32_t *detail)
 {
@@ -192,7 +211,7 @@ static int unwrap(struct connection *c, const struct wire_unlock *request,
 		return -ENXIO;
 	if (!kib || kib > KEYSLOT_KDF_MAX_KIB)
 		return -EINVAL;
-	ret = limits_begin_kdf(c->peer->quota, kib);
+	ret = begin_kdf(c, kib);
 	if (ret)
 		return ret;
 	ret = keyslot_unwrap(token, request->uuid, &request->slot, pass,
@@ -216,8 +235,9 @@ static int on_unlock(struct connection *c, struct reply *reply)
 	if (!vmk)
 		return -ENOMEM;
 	ret = unwrap(c, &request, pass, vmk, &reply->detail);
-	tell(c, AUDIT_UNLOCK, request.uuid, request.slot.tpm_name,
-	     (int)(request.slot.slot % KEYSLOT_COUNT), ret);
+	if (ret != -EPROTO) /* then nothing was tried */
+		tell(c, AUDIT_UNLOCK, request.uuid, request.slot.tpm_name,
+		     (int)(request.slot.slot % KEYSLOT_COUNT), ret);
 	if (ret) {
 		secmem_free(vmk);
 		return ret;
@@ -291,7 +311,7 @@ static int on_add_slot(struct connection *c, struct reply *reply)
 	if (!token)
 		return -ENXIO;
 	kib = request.kdf.time ? request.kdf.memory_kib : LIMITS_KIB_UNKNOWN;
-	ret = limits_begin_kdf(c->peer->quota, kib);
+	ret = begin_kdf(c, kib);
 	if (ret)
 		return ret;
 	ret = wrap(c, &request, pass, token, &slot);

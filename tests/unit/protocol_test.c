@@ -3,7 +3,9 @@
 #include "tests/unit/hsmd_fixture.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "hsm/api/runtime.h"
@@ -272,6 +274,65 @@ static void hostile_slots_cost_nothing(void **state)
 	hsm_disconnect(hsm);
 }
 
+static int nr_unlocks_logged(void)
+{
+	char path[PATH_MAX], line[1024];
+	FILE *file;
+	int nr = 0;
+
+	snprintf(path, sizeof(path), "%s/state/audit.jsonl", hsmd.dir);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		nr += strstr(line, "\"unlock\"") != NULL;
+	fclose(file);
+	return nr;
+}
+
+/* Asks for @nr passphrases to be stretched, for a good while each, and dies. */
+static void ask_and_die(int nr, const uint8_t *tpm_name)
+{
+	struct {
+		struct wire_header header;
+		struct wire_unlock unlock;
+		char pass;
+	} __attribute__((packed))
+	ask = {.header = {.type = WIRE_UNLOCK, .length = sizeof(ask)},
+	       .unlock = {.slot.kdf = {.time = 8, .memory_kib = 65536, .lanes = 1},
+			  .pass_len = 1}};
+	int fds[16];
+
+	memcpy(ask.unlock.slot.tpm_name, tpm_name, sizeof(ask.unlock.slot.tpm_name));
+	for (int i = 0; i < nr; i++)
+		fds[i] = hsm_fd(connect_client());
+	for (int i = 0; i < nr; i++)
+		send(fds[i], &ask, sizeof(ask), MSG_NOSIGNAL);
+	/* not before hsmd has taken all of them */
+	for (int i = 0, unread = 1; i < nr; i++, unread = 1)
+		while (!ioctl(fds[i], SIOCOUTQ, &unread) && unread)
+			usleep(100);
+	kill(getpid(), SIGKILL);
+}
+
+static void the_dead_get_nothing_stretched(void **state)
+{
+	enum { NR = 12 };
+	int before = nr_unlocks_logged();
+	unsigned threads = hsmd_threads(&hsmd);
+	struct wire_tokens_reply tokens;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(hsm_tokens(keeper, &tokens), 0);
+	pid = fork();
+	if (pid == 0)
+		ask_and_die(NR, tokens.tokens[0].tpm_name);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	hsmd_settle(&hsmd, threads);
+	/* one had begun, and perhaps a few more on a busy machine */
+	assert_true(nr_unlocks_logged() - before < NR);
+}
+
 /* --- queues ------------------------------------------------------------------------- */
 
 static int make_memfd(size_t len, int seals)
@@ -498,6 +559,7 @@ int main(void)
 		TEST(headers_must_be_right),
 		TEST(passphrases_must_be_as_long_as_they_say),
 		TEST(hostile_slots_cost_nothing),
+		TEST(the_dead_get_nothing_stretched),
 		TEST(memory_must_be_fixed),
 		TEST(a_process_gets_its_share_of_queues),
 		TEST(a_process_gets_its_share_of_arena),
