@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,9 @@
 #include "fs/ns.h"
 #include "fs/volume/name.h"
 #include "fs/worker.h"
+
+/* Deeper than a path can lead. A tree may be, and each level takes a descriptor. */
+enum { DEPTH_MAX = PATH_MAX / 2 };
 
 struct search {
 	uint64_t id;
@@ -78,7 +82,8 @@ static int search_entry(struct search *s, int dirfd, const struct dirent *entry)
 		return ret;
 	if (inode_id_may_be(s->id, entry->d_ino) && is_wanted(s, dirfd, entry->d_name))
 		return 1;
-	if (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) {
+	if (s->depth < DEPTH_MAX &&
+	    (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN)) {
 		fd = open_dir(dirfd, entry->d_name);
 		if (fd >= 0)
 			ret = search_dir(s, fd);

@@ -76,3 +76,21 @@ rm "$MNT/c/deep"
 opens deep ESTALE
 cold_reopen
 opens deep ESTALE
+
+# A tree that is deeper than there are descriptors does not stop the search.
+(
+	cd "$MNT"
+	python3 -c 'import os
+for i in range(4000):
+    os.mkdir("d")
+    os.chdir("d")'
+)
+close_volume
+kill_all hsmd
+(
+	ulimit -n 3000
+	open_volume
+)
+opens top top
+opens moves moves
+opens gone ESTALE
