@@ -200,18 +200,20 @@ static ssize_t read_spinning(struct loop *loop, void *buf)
 	return -EAGAIN;
 }
 
-/* @slot is put back meanwhile, so that a wipe includes it. */
-static void sleep_until_ready(struct worker *w, struct engine_slot *slot, bool requests)
+/*
+ * @slot is put back meanwhile, so that a wipe includes it. True when the file system is
+ * unmounted, which is seen even if no @requests are waited for.
+ */
+static bool sleep_until_ready(struct worker *w, struct engine_slot *slot, bool requests)
 {
 	struct loop *loop = w->loop;
 	struct pollfd fds[2] = {{.fd = loop->wake_fd, .events = POLLIN},
-				{.fd = loop->fuse_fd, .events = POLLIN}};
+				{.fd = loop->fuse_fd, .events = requests ? POLLIN : 0}};
 	uint64_t start = now_ns(), slept;
 	eventfd_t count;
 
 	engine_slot_put(&w->engine, slot);
-	poll(fds, requests ? 2 : 1,
-	     requests && !loop->park.first ? -1 : SUSPENDED_POLL_MS);
+	poll(fds, 2, requests && !loop->park.first ? -1 : SUSPENDED_POLL_MS);
 	if (fds[0].revents) {
 		eventfd_read(loop->wake_fd, &count);
 		worker_wipe(w);
@@ -221,6 +223,7 @@ static void sleep_until_ready(struct worker *w, struct engine_slot *slot, bool r
 	loop->spin_ns = slept < SPIN_MAX_NS ? 2 * slept : loop->spin_ns / 2;
 	if (loop->spin_ns < SPIN_MIN_NS)
 		loop->spin_ns = SPIN_MIN_NS;
+	return fds[1].revents & POLLERR;
 }
 
 enum { STATX = 52 }; /* Debian 12's <linux/fuse.h> does not have it */
@@ -349,10 +352,11 @@ static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wai
 {
 	struct loop *loop = w->loop;
 	void *buf = slot->data - WRITE_HEADERS;
+	bool ended = false;
 
 	for (;;) {
 		ssize_t n = unpark(loop, buf);
-		bool full = park_is_full(&loop->park);
+		bool full = park_is_full(&loop->park) && !ended;
 
 		if (n > 0)
 			return n;
@@ -366,7 +370,7 @@ static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wai
 			return n;
 		if (n == -EAGAIN) {
 			answer_dying(loop);
-			sleep_until_ready(w, slot, !full);
+			ended = sleep_until_ready(w, slot, !full);
 		}
 	}
 }

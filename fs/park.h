@@ -23,9 +23,12 @@ struct park {
 	size_t bytes;
 };
 
-/* Beyond this nothing more is read; the rest waits in the kernel, where it can be killed.
+/*
+ * Beyond this nothing more is read, not even that somebody was killed; the rest waits in
+ * the kernel. More than the kernel writes back at a time (fs/mount.c): it takes as many
+ * direct writers as that to get there.
  */
-enum { PARK_MAX_BYTES = 16 * 1024 * 1024 };
+enum { PARK_MAX_BYTES = 96 * 1024 * 1024 };
 
 void park_init(struct park *park);
 
