@@ -12,7 +12,6 @@
 #include "hsm/hooks.h"
 #include "hsm/service.h"
 #include "hsm/session.h"
-#include "hsm/terms.h"
 
 enum {
 	MAX_TICKETS = 4 * LIMITS_CONNECTIONS,
@@ -42,7 +41,9 @@ struct session *session_create(const uint8_t uuid[KEYSLOT_UUID_BYTES], uint8_t *
 	struct session *session = calloc(1, sizeof(*session));
 	pthread_rwlockattr_t attr;
 
-	if (!session) {
+	if (!session || kdf_expand(vmk, KDF_LABEL_TERMS, uuid, KEYSLOT_UUID_BYTES,
+				   session->terms_id, TERMS_ID_BYTES)) {
+		free(session);
 		secmem_free(vmk);
 		return NULL;
 	}
@@ -224,7 +225,7 @@ static int choose_terms(const struct session *session, const struct wire_ticket 
 			struct terms *terms)
 {
 	if (want->flags & WIRE_KEEP_LIMITS)
-		return terms_recall(session->uuid, terms) ? 0 : -ENODATA;
+		return terms_recall(session->terms_id, terms) ? 0 : -ENODATA;
 	if (want->limit_bytes && (want->limit_bytes < MIN_LIMIT || !want->limit_s))
 		return -EINVAL;
 	terms->lease_ms = limit_ms(want->lease_s);
@@ -297,7 +298,7 @@ int session_redeem(const uint8_t value[WIRE_TICKET_BYTES], struct session **out,
 
 	if (!take_ticket(value, &ticket))
 		return -EKEYREJECTED;
-	terms_remember(ticket.session->uuid, terms);
+	terms_remember(ticket.session->terms_id, terms);
 	pthread_rwlock_wrlock(&ticket.session->lock);
 	ticket.session->lease_end_ms =
 		terms->lease_ms == UINT64_MAX ? UINT64_MAX : now + terms->lease_ms;

@@ -18,6 +18,7 @@
 #include "hsm/api/keyslot.h"
 #include "hsm/api/wire.h"
 #include "hsm/limits.h"
+#include "hsm/terms.h"
 
 struct service;
 
@@ -27,9 +28,10 @@ struct session {
 	atomic_uint nr_refs;
 	bool locked;
 	uint8_t uuid[KEYSLOT_UUID_BYTES];
-	uint8_t *vmk;	       /* secret memory; NULL once locked */
-	uint64_t lease_end_ms; /* UINT64_MAX: none */
-	uint64_t idle_ms;      /* UINT64_MAX: none */
+	uint8_t terms_id[TERMS_ID_BYTES]; /* anybody may CREATE a volume of our uuid */
+	uint8_t *vmk;			  /* secret memory; NULL once locked */
+	uint64_t lease_end_ms;		  /* UINT64_MAX: none */
+	uint64_t idle_ms;		  /* UINT64_MAX: none */
 	_Atomic uint64_t last_use_ms;
 	_Atomic uint64_t pages_sealed, pages_opened, refused, generation;
 	struct service *queues; /* list through service->next */

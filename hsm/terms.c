@@ -8,7 +8,7 @@ enum { MAX_VOLUMES = 128 };
 
 struct entry {
 	uint64_t age; /* when it was remembered, counted; 0: free */
-	uint8_t uuid[KEYSLOT_UUID_BYTES];
+	uint8_t id[TERMS_ID_BYTES];
 	struct terms terms;
 };
 
@@ -16,12 +16,12 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry entries[MAX_VOLUMES];
 static uint64_t now;
 
-/* The entry of @uuid, else NULL with the oldest one in *@oldest. */
-static struct entry *find(const uint8_t *uuid, struct entry **oldest)
+/* The entry of @id, else NULL with the oldest one in *@oldest. */
+static struct entry *find(const uint8_t *id, struct entry **oldest)
 {
 	*oldest = &entries[0];
 	for (int i = 0; i < MAX_VOLUMES; i++) {
-		if (entries[i].age && !memcmp(entries[i].uuid, uuid, KEYSLOT_UUID_BYTES))
+		if (entries[i].age && !memcmp(entries[i].id, id, TERMS_ID_BYTES))
 			return &entries[i];
 		if (entries[i].age < (*oldest)->age)
 			*oldest = &entries[i];
@@ -29,26 +29,26 @@ static struct entry *find(const uint8_t *uuid, struct entry **oldest)
 	return NULL;
 }
 
-void terms_remember(const uint8_t uuid[KEYSLOT_UUID_BYTES], const struct terms *terms)
+void terms_remember(const uint8_t id[TERMS_ID_BYTES], const struct terms *terms)
 {
 	struct entry *oldest, *entry;
 
 	pthread_mutex_lock(&lock);
-	entry = find(uuid, &oldest);
+	entry = find(id, &oldest);
 	if (!entry)
 		entry = oldest;
 	entry->age = ++now;
 	entry->terms = *terms;
-	memcpy(entry->uuid, uuid, KEYSLOT_UUID_BYTES);
+	memcpy(entry->id, id, TERMS_ID_BYTES);
 	pthread_mutex_unlock(&lock);
 }
 
-bool terms_recall(const uint8_t uuid[KEYSLOT_UUID_BYTES], struct terms *terms)
+bool terms_recall(const uint8_t id[TERMS_ID_BYTES], struct terms *terms)
 {
 	struct entry *oldest, *entry;
 
 	pthread_mutex_lock(&lock);
-	entry = find(uuid, &oldest);
+	entry = find(id, &oldest);
 	if (entry)
 		*terms = entry->terms;
 	pthread_mutex_unlock(&lock);

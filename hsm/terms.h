@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "hsm/api/keyslot.h"
+enum { TERMS_ID_BYTES = 32 };
 
 /* Milliseconds and bytes; UINT64_MAX: no limit. */
 struct terms {
@@ -18,10 +18,13 @@ struct terms {
 	uint64_t limit_bytes, limit_ms; /* so many in each limit_ms */
 };
 
-/* Of many volumes the one that was not remembered for longest is forgotten. */
-void terms_remember(const uint8_t uuid[KEYSLOT_UUID_BYTES], const struct terms *terms);
+/*
+ * @id: what only who has the volume's key can make. Of many volumes the one that was not
+ * remembered for longest is forgotten.
+ */
+void terms_remember(const uint8_t id[TERMS_ID_BYTES], const struct terms *terms);
 
 /* False when nothing is known of the volume. */
-bool terms_recall(const uint8_t uuid[KEYSLOT_UUID_BYTES], struct terms *terms);
+bool terms_recall(const uint8_t id[TERMS_ID_BYTES], struct terms *terms);
 
 #endif

@@ -394,9 +394,8 @@ int volume_ticket_again(struct volume *volume, int read_only,
 	int rc = hsm_ticket(volume->hsm, &want, ticket);
 
 	if (rc == -ENODATA) {
-		say_error(0,
-			  "Note: the HSM was restarted and does not know whether there "
-			  "were limits; now there are none.");
+		say_error(0, "Note: the HSM does not know whether there were limits, as "
+			     "after a restart; now there are none.");
 		want.flags = 0;
 		rc = hsm_ticket(volume->hsm, &want, ticket);
 	}

@@ -67,7 +67,7 @@ int hsm_verify(struct hsm_client *hsm, const uint8_t digest[WIRE_MAC_BYTES],
 
 /*
  * A ticket that one other connection may redeem once within 60 s. -ENODATA: hsmd does not
- * know the limits that are to be kept, having been restarted.
+ * know the limits that are to be kept, as after a restart.
  */
 int hsm_ticket(struct hsm_client *hsm, const struct wire_ticket *want,
 	       uint8_t ticket[WIRE_TICKET_BYTES]);

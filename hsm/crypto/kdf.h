@@ -18,6 +18,7 @@ struct keyslot_kdf; /* hsm/api/keyslot.h */
 #define KDF_LABEL_BLOB	 "hsmfs blob key v1"
 #define KDF_LABEL_HEADER "hsmfs header mac key v1"
 #define KDF_LABEL_FILE	 "hsmfs file key v1"
+#define KDF_LABEL_TERMS	 "hsmfs terms v1" /* not on disk */
 
 enum { KDF_PASSPHRASE_BYTES = 64 };
 

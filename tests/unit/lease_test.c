@@ -194,6 +194,33 @@ static void terms_are_kept(void **state)
 	assert_int_equal(status().idle_left_s, 60);
 }
 
+/* Who makes a volume of the same uuid, as anybody may, changes nobody else's terms. */
+static void terms_are_of_a_key(void **state)
+{
+	const struct wire_ticket none = {.rights = WIRE_MAY_OPEN};
+	const struct wire_ticket keep = {.rights = WIRE_MAY_OPEN,
+					 .flags = WIRE_KEEP_LIMITS};
+	uint8_t ticket[WIRE_TICKET_BYTES], *vmk = secmem_alloc(KEYSLOT_VMK_BYTES);
+	struct session *impostor, *same;
+	uint32_t rights;
+
+	(void)state;
+	lease(100, 60);
+	assert_non_null(vmk);
+	vmk[0] = 1;
+	impostor = session_create(some_uuid, vmk);
+	assert_non_null(impostor);
+	assert_int_equal(session_ticket(impostor, &none, ticket), 0);
+	assert_int_equal(session_redeem(ticket, &same, &rights), 0);
+	session_release(same);
+	session_release(impostor);
+	assert_int_equal(session_ticket(session, &keep, ticket), 0);
+	assert_int_equal(session_redeem(ticket, &same, &rights), 0);
+	session_release(same);
+	assert_int_equal(status().lease_left_s, 100);
+	assert_int_equal(status().idle_left_s, 60);
+}
+
 /* --- bytes per period ----------------------------------------------------------------
  */
 
@@ -428,6 +455,7 @@ int main(void)
 		SESSION(ticket_grows_old),
 		SESSION(limit_must_make_sense),
 		SESSION(terms_are_kept),
+		SESSION(terms_are_of_a_key),
 		cmocka_unit_test(limit_counts_bytes),
 		cmocka_unit_test(expired_handle_is_refused),
 		cmocka_unit_test(lease_over_is_refused),
