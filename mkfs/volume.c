@@ -266,8 +266,12 @@ static int try_copies(struct volume *volume, const struct passphrase *pass,
 
 	if (weight(rc) < 0)
 		return rc;
-	if (header_load_other(volume->dirfd, &volume->header) == 0)
+	if (header_load_other(volume->dirfd, &volume->header) == 0) {
 		rc = try_passphrase(volume, pass, detail);
+		/* the next try begins with the newer copy again */
+		if (rc < 0)
+			header_load_other(volume->dirfd, &volume->header);
+	}
 	return rc;
 }
 

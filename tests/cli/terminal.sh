@@ -43,3 +43,14 @@ hsmsetup close "$MNT"
 expect_exit 0 type "trap : INT; $open; stty -a" $'\003'
 ! is_mounted "$MNT" || die "mounted after an interrupt"
 grep -q ' echo ' out || die "the terminal does not echo any more: $(cat out)"
+
+# A crash in the middle of luksKillSlot leaves a copy of the header with the slot. A wrong
+# passphrase tries that one too, but the right one after it does not bring the slot back.
+printf hocuspocus >pass
+cp vol/.hsmfs/header.backup before
+hsmsetup luksKillSlot --key-file pass vol 1
+cp before vol/.hsmfs/header.backup
+expect_exit 0 type "hsmsetup luksAddKey ${CHEAP[*]} vol" \
+	$'wrong\r' $'hocuspocus\r' $'new one\r' $'new one\r'
+same "slots" "$(hsmsetup luksDump --json vol | jq -c '.slots | map_values(.kind)')" \
+	'{"0":"passphrase","1":"passphrase"}'
