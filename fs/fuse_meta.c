@@ -8,6 +8,7 @@
 #include "fs/attr.h"
 #include "fs/fuse_entry.h"
 #include "fs/worker.h"
+#include "hsm/api/secmem.h"
 
 /* What an open directory's handle points to: FUSE may send two requests at a time. */
 struct open_dir {
@@ -154,6 +155,7 @@ static void do_readlink(fuse_req_t req, fuse_ino_t ino)
 		return;
 	}
 	fuse_reply_readlink(req, target);
+	secmem_wipe(target, strlen(target));
 	free(target);
 }
 
@@ -318,10 +320,12 @@ static void list(fuse_req_t req, size_t size, off_t offset,
 	pthread_mutex_lock(&handle->lock);
 	used = fill(req, buf, size, handle->dir, (uint64_t)offset, add);
 	pthread_mutex_unlock(&handle->lock);
-	if (used < 0)
+	if (used < 0) {
 		fuse_reply_err(req, (int)-used);
-	else
+	} else {
 		fuse_reply_buf(req, buf, (size_t)used);
+		secmem_wipe(buf, (size_t)used);
+	}
 	free(buf);
 }
 

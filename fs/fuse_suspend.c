@@ -27,25 +27,36 @@ struct suspender {
  * The kernel writes an inode's dirty pages to us before it drops them. Ends early when
  * @stop says so. 0 or the first error.
  */
-static int drop_page_cache(struct suspender *suspender, bool (*stop)(struct suspender *))
+static int drop_type(struct suspender *suspender, mode_t type,
+		     bool (*stop)(struct suspender *))
 {
 	struct fs *fs = suspender->fs;
-	struct inode **files;
+	struct inode **inodes;
 	size_t nr;
-	int ret = inode_all(fs, S_IFREG, &files, &nr);
+	int ret = inode_all(fs, type, &inodes, &nr);
 
 	/* no lock is held here: the kernel must not be spoken to with one */
 	for (size_t i = 0; i < nr; i++) {
 		if (!ret && !stop(suspender))
 			ret = fuse_lowlevel_notify_inval_inode(suspender->se,
-							       files[i]->id, 0, 0);
+							       inodes[i]->id, 0, 0);
 		/* ENOENT: the kernel has forgotten it */
 		if (ret == -ENOENT)
 			ret = 0;
-		inode_release(fs, files[i]);
+		inode_release(fs, inodes[i]);
 	}
-	free(files);
+	free(inodes);
 	return ret;
+}
+
+/* Directories' pages hold names, symlinks' hold targets. */
+static int drop_page_cache(struct suspender *suspender, bool (*stop)(struct suspender *))
+{
+	int ret = drop_type(suspender, S_IFREG, stop);
+
+	if (!ret)
+		ret = drop_type(suspender, S_IFDIR, stop);
+	return ret ? ret : drop_type(suspender, S_IFLNK, stop);
 }
 
 static bool never(struct suspender *suspender)

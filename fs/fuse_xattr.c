@@ -8,6 +8,7 @@
 #include "fs/fs.h"
 #include "fs/fuse_entry.h"
 #include "fs/xattr.h"
+#include "hsm/api/secmem.h"
 
 /* @ret bytes at @bytes for a caller with @room for them, who may only want the length. */
 static void reply_bytes(fuse_req_t req, int ret, const char *bytes, size_t room)
@@ -31,6 +32,8 @@ static void do_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 					   : xattr_get(w, inode, name, wanted);
 
 	reply_bytes(req, ret, value, size);
+	if (size && ret > 0)
+		secmem_wipe(value, (size_t)ret);
 }
 
 static void do_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
@@ -55,6 +58,8 @@ static void do_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	int ret = xattr_list(w, fuse_entry_inode(w->fs, ino), &list);
 
 	reply_bytes(req, ret, list, size);
+	if (ret > 0)
+		secmem_wipe(list, (size_t)ret);
 	free(list);
 }
 

@@ -297,8 +297,11 @@ static int batch_init(struct names_batch *batch, const char *list, size_t len)
 
 static void batch_fini(struct names_batch *batch)
 {
-	for (size_t i = 0; batch->plain && i < batch->nr; i++)
+	for (size_t i = 0; batch->plain && i < batch->nr; i++) {
+		if (batch->plain[i])
+			secmem_wipe(batch->plain[i], strlen(batch->plain[i]));
 		free(batch->plain[i]);
+	}
 	free(batch->backing);
 	free(batch->full);
 	free(batch->plain);
