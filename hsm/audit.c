@@ -42,6 +42,7 @@ enum { NR_EVENTS = sizeof(names) / sizeof(names[0]) };
 struct summary {
 	uint64_t count;
 	uint64_t next_ms; /* not before */
+	bool mixed;	  /* of several volumes; @uuid is one of them */
 	uint8_t uuid[KEYSLOT_UUID_BYTES];
 };
 
@@ -173,7 +174,7 @@ static void flush_summary(enum audit_event event, uint64_t now_ms, bool at_once)
 {
 	struct summary *summary = &audit.summaries[event];
 	struct audit_record record = {.event = event,
-				      .uuid = summary->uuid,
+				      .uuid = summary->mixed ? NULL : summary->uuid,
 				      .slot = -1,
 				      .count = summary->count};
 
@@ -181,6 +182,7 @@ static void flush_summary(enum audit_event event, uint64_t now_ms, bool at_once)
 		return;
 	write_locked(&record, false);
 	summary->count = 0;
+	summary->mixed = false;
 	summary->next_ms = now_ms + SUMMARY_MS;
 }
 
@@ -199,10 +201,14 @@ void audit_write(const struct audit_record *record)
 
 void audit_refused(enum audit_event event, const uint8_t uuid[KEYSLOT_UUID_BYTES])
 {
+	struct summary *summary = &audit.summaries[event];
+
 	pthread_mutex_lock(&audit.lock);
 	if (audit.fd >= 0) {
-		memcpy(audit.summaries[event].uuid, uuid, KEYSLOT_UUID_BYTES);
-		audit.summaries[event].count++;
+		summary->mixed |=
+			summary->count && memcmp(summary->uuid, uuid, KEYSLOT_UUID_BYTES);
+		memcpy(summary->uuid, uuid, KEYSLOT_UUID_BYTES);
+		summary->count++;
 		flush_summary(event, clock_now_ms(), false);
 	}
 	pthread_mutex_unlock(&audit.lock);

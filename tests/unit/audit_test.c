@@ -98,6 +98,25 @@ static void chain_goes_on_after_a_restart(void **state)
 	assert_int_equal(lines_with("\"torn\""), 0);
 }
 
+/* No volume is blamed for what another one's client did. */
+static void summary_of_several_names_none(void **state)
+{
+	const uint8_t other[KEYSLOT_UUID_BYTES] = {0};
+
+	(void)state;
+	audit_refused(AUDIT_HANDLES, some_uuid);
+	assert_int_equal(lines_with("\"uuid\""), 1);
+	audit_refused(AUDIT_HANDLES, some_uuid);
+	audit_refused(AUDIT_HANDLES, other);
+	now += 60000;
+	audit_refused(AUDIT_HANDLES, other);
+	assert_int_equal(lines_with("\"count\":3,"), 1);
+	assert_int_equal(lines_with("\"uuid\""), 1);
+	now += 60000;
+	audit_refused(AUDIT_HANDLES, other);
+	assert_int_equal(lines_with("\"uuid\""), 2);
+}
+
 static void flood_becomes_a_line_a_minute(void **state)
 {
 	(void)state;
@@ -179,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(chain_goes_on_after_a_restart),
+		TEST(summary_of_several_names_none),
 		TEST(flood_becomes_a_line_a_minute),
 		TEST(cut_line_is_noted),
 		TEST(one_writer_only),
