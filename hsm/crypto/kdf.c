@@ -24,10 +24,16 @@ enum {
 	MEMORY_MIN_KIB = 32 * 1024,
 };
 
-/* KiB. A made-up slot must not have the out-of-memory killer end every mount. */
-static uint64_t half_of_ram(void)
+/*
+ * KiB. A made-up slot must not have the out-of-memory killer end every mount; but what
+ * was half of the memory when a slot was made is more with a kernel that keeps more to
+ * itself.
+ */
+static uint64_t most_of_ram(void)
 {
-	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2048;
+	uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
+
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024 / 4 * 3;
 }
 
 static int in_bounds(const struct keyslot_kdf *kdf)
@@ -36,7 +42,7 @@ static int in_bounds(const struct keyslot_kdf *kdf)
 	       kdf->lanes <= KEYSLOT_KDF_MAX_LANES &&
 	       kdf->memory_kib >= KEYSLOT_KDF_MIN_KIB &&
 	       kdf->memory_kib <= KEYSLOT_KDF_MAX_KIB &&
-	       kdf->memory_kib <= half_of_ram() &&
+	       kdf->memory_kib <= most_of_ram() &&
 	       (uint64_t)kdf->time * kdf->memory_kib <= KEYSLOT_KDF_MAX_WORK &&
 	       kdf->memory_kib >= 8 * kdf->lanes; /* RFC 9106, 3.1 */
 }

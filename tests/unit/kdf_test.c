@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <argon2.h>
 #include <cmocka.h>
@@ -212,6 +213,34 @@ static void parameters_out_of_bounds(void **state)
 		assert_int_equal(kdf_passphrase(&bad[i], "p", 1, out), -EINVAL);
 }
 
+static long fewer_pages; /* than the machine has, or 0 */
+
+long __real_sysconf(int name);
+long __wrap_sysconf(int name);
+
+long __wrap_sysconf(int name)
+{
+	return name == _SC_PHYS_PAGES && fewer_pages ? fewer_pages : __real_sysconf(name);
+}
+
+/* Another kernel leaves a little less: a slot that was made with half still opens. */
+static void machine_shrinks(void **state)
+{
+	const long pages = 128 * 1024 * 1024 / __real_sysconf(_SC_PAGESIZE);
+	struct keyslot_kdf kdf = {.time = 1, .lanes = 1};
+	uint8_t out[64];
+
+	(void)state;
+	fewer_pages = pages;
+	kdf.memory_kib = 64 * 1024;
+	assert_int_equal(kdf_passphrase(&kdf, "p", 1, out), 0);
+	fewer_pages = pages - pages / 16;
+	assert_int_equal(kdf_passphrase(&kdf, "p", 1, out), 0);
+	fewer_pages = pages / 2;
+	assert_int_equal(kdf_passphrase(&kdf, "p", 1, out), -EINVAL);
+	fewer_pages = 0;
+}
+
 static void calibrate_keeps_limits(void **state)
 {
 	struct keyslot_kdf a, b;
@@ -268,6 +297,7 @@ int main(void)
 		cmocka_unit_test(passphrase_matches_parameters),
 		cmocka_unit_test(every_parameter_matters),
 		cmocka_unit_test(parameters_out_of_bounds),
+		cmocka_unit_test(machine_shrinks),
 		cmocka_unit_test(calibrate_keeps_limits),
 		cmocka_unit_test(calibrate_aims_at_target),
 	};
