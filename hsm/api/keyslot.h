@@ -2,7 +2,7 @@
 /*
  * A key slot as it travels between the volume header (JSON, fs/volume/header.h) and the
  * HSM. Nothing in it is secret. The HSM authenticates every byte of it but @wrapped_vmk
- * itself as associated data of @wrapped_vmk.
+ * itself as associated data of @wrapped_vmk; @pcr_values only if there are @pcrs.
  */
 #ifndef HSM_API_KEYSLOT_H
 #define HSM_API_KEYSLOT_H
