@@ -64,8 +64,16 @@ open_volume() {
 	is_mounted "$MNT" || die "open succeeded, but nothing is mounted on $MNT"
 }
 
+# Who has just ended, or was killed, may not have let go of its files yet: exit code 5.
 close_volume() {
-	hsmsetup close "$MNT"
+	local tries=300 code
+	while :; do
+		code=0
+		hsmsetup close "$MNT" 2>"$T/close.err" || code=$?
+		[ $code -eq 5 ] && [ $((tries--)) -gt 0 ] || break
+		sleep 0.1
+	done
+	[ $code -eq 0 ] || die "close: exit $code: $(cat "$T/close.err")"
 	! is_mounted "$MNT" || die "close succeeded, but $MNT is still mounted"
 }
 
