@@ -88,7 +88,7 @@ pids_of() {
 }
 
 wait_gone() {
-	local pid=$1 tries=200
+	local pid=$1 tries=1200
 	while [ $((tries--)) -gt 0 ]; do
 		kill -0 "$pid" 2>/dev/null || return 0
 		sleep 0.05

@@ -34,7 +34,9 @@ done 2>/dev/null &
 wait $!
 kill -9 "$(head -n 1 "$data/postmaster.pid")"
 wait $load || true
-sleep 1
+for pid in $(pids_of postgres); do # its orphans
+	wait_gone "$pid"
+done
 rm -f "$data/postmaster.pid"
 
 start
