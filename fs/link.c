@@ -227,13 +227,14 @@ int link_wait(struct link *link, bool (*interrupted)(void *arg), void *arg)
 	int ret = 0;
 
 	pthread_mutex_lock(&link->lock);
-	while (!link->hsm && !ret) {
+	for (;;) {
 		if (link->shut)
 			ret = -EIO;
 		else if (interrupted(arg))
 			ret = -EINTR;
-		else
-			wait_slice(link);
+		if (ret || link->hsm)
+			break;
+		wait_slice(link);
 	}
 	pthread_mutex_unlock(&link->lock);
 	return ret;
