@@ -8,23 +8,27 @@
 #include "hsm/api/secmem.h"
 #include "mkfs/cmd.h"
 #include "mkfs/control.h"
+#include "mkfs/mounts.h"
 #include "mkfs/options.h"
 #include "mkfs/say.h"
 #include "mkfs/volume.h"
 
-/* Of the same volume, still where it was when it was mounted. */
+/*
+ * Of the same volume, still where it was when it was mounted. Where that is, the kernel
+ * is asked: an hsmfs that was taken over must not get a ticket for another volume.
+ */
 static int open_same_volume(const char *path, const json_t *status, struct volume *volume)
 {
-	const char *directory = json_string_value(json_object_get(status, "directory"));
 	const char *uuid = json_string_value(json_object_get(status, "uuid"));
+	struct mount_entry entry;
 	char found[37];
 	int code;
 
-	if (!directory || !uuid)
+	if (!uuid || mounts_find(path, &entry) != 1)
 		return say_error(EXIT_INVALID,
 				 "The hsmfs that serves %s does not name its volume.",
 				 path);
-	code = volume_open(directory, volume);
+	code = volume_open(entry.source, volume);
 	if (code)
 		return code;
 	header_uuid_text(volume->header.uuid, found);
@@ -35,7 +39,7 @@ static int open_same_volume(const char *path, const json_t *status, struct volum
 		EXIT_INVALID,
 		"%s now has the volume %s, but %s is mounted on %s; put that one "
 		"back.",
-		directory, found, uuid, path);
+		entry.source, found, uuid, path);
 }
 
 /* jansson does not wipe what it frees. */

@@ -35,6 +35,27 @@ for n in 1 2; do
 done
 same "content" "$(cat mnt-1/file mnt-2/file | tr '\n' ' ')" "one two "
 
+# Where a volume is need not be text. And it is the kernel that says where: an hsmfs that
+# says it serves another volume gets no ticket for that.
+socket() {
+	echo "$HSMFS_RUNTIME_DIR/mounts/$(printf %s "$1" | sha256sum | cut -c 1-32).sock"
+}
+ENC=$T/$'not, \xff text'
+new_volume
+echo three >"$MNT/file"
+expect_exit 0 hsmsetup luksSuspend --all
+mv "$(socket "$T/mnt-1")" kept
+ln "$(socket "$MNT")" "$(socket "$T/mnt-1")"
+expect_exit 1 hsmsetup luksResume --key-file "$KEY" mnt-1
+expect_sentence "put that one back"
+mv kept "$(socket "$T/mnt-1")"
+same "states" "$(state mnt-1) $(state "$MNT")" "suspended suspended"
+for mountpoint in mnt-1 mnt-2 "$MNT"; do
+	hsmsetup luksResume --key-file "$KEY" "$mountpoint"
+done
+same "content" "$(cat "$MNT/file" mnt-1/file | tr '\n' ' ')" "three one "
+close_volume
+
 # One whose hsmfs does not answer keeps nobody else's keys.
 pid=$(hsmsetup status --json mnt-1 | jq .hsmfs_pid)
 kill -STOP "$pid"
