@@ -96,6 +96,19 @@ wait_gone() {
 	die "process $pid does not end"
 }
 
+# Kills a process, whatever it waits in; it may stay a zombie. False if it cannot be killed.
+kill_waiting() {
+	local pid=$1 tries=600
+	kill -KILL "$pid"
+	while [ $((tries--)) -gt 0 ]; do
+		case $(awk '{ print $3 }' "/proc/$pid/stat" 2>/dev/null || true) in
+		'' | Z) return 0 ;;
+		esac
+		sleep 0.1
+	done
+	return 1
+}
+
 # kill_all NAME [SIGNAL]
 kill_all() {
 	local pid

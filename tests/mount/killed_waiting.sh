@@ -6,17 +6,10 @@
 
 # killed NAME PID: it waits, is killed, and ends.
 killed() {
-	local tries=300
 	sleep 0.3
 	kill -0 "$2" 2>/dev/null || die "$1 did not wait: $(cat "$T/err")"
-	kill -KILL "$2"
-	while [ $((tries--)) -gt 0 ]; do
-		case $(awk '{ print $3 }' "/proc/$2/stat" 2>/dev/null || true) in
-		'' | Z) return 0 ;; # a zombie has ended
-		esac
-		sleep 0.1
-	done
-	die "$1 cannot be killed: it is in $(cat "/proc/$2/wchan")"
+	kill_waiting "$2" ||
+		die "$1 cannot be killed: it is in $(cat "/proc/$2/wchan")"
 }
 
 # waits NAME COMMAND...

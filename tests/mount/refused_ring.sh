@@ -21,16 +21,6 @@ waits() {
 	sleep 1
 	kill -0 "$waiting" || die "the lookup did not wait"
 }
-# ended: who waited does not any more
-ended() {
-	for _ in $(seq 300); do
-		case $(awk '{ print $3 }' "/proc/$waiting/stat" 2>/dev/null || true) in
-		'' | Z) return ;; # a zombie has ended
-		esac
-		sleep 0.1
-	done
-	die "$1"
-}
 
 new_volume
 echo text >"$MNT/file"
@@ -39,8 +29,7 @@ close_volume
 open_volume
 no_more_memory
 waits missing
-kill -KILL "$waiting"
-ended "who waits for a ring cannot be killed"
+kill_waiting "$waiting" || die "who waits for a ring cannot be killed"
 waits file
 hsmd_memory unlimited
 wait "$waiting"
@@ -50,6 +39,5 @@ open_volume
 no_more_memory
 waits missing
 fusermount3 -uz "$MNT"
-kill -KILL "$waiting"
-ended "who waits for a ring of what was unmounted cannot be killed"
+kill_waiting "$waiting" || die "who waits for a ring of what was unmounted cannot be killed"
 kill_all hsmfs CONT # nothing but to wait for its end

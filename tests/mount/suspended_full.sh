@@ -24,15 +24,7 @@ tail -c +1048577 a >&"$in" &
 exec {in}>&-
 sleep 5 # it writes, or waits to be allowed to: nothing tells
 kill -0 "$waiting" || die "a lookup did not wait"
-kill -KILL "$waiting"
-for _ in $(seq 300); do
-	case $(awk '{ print $3 }' "/proc/$waiting/stat" 2>/dev/null || true) in
-	'' | Z) break ;; # a zombie has ended
-	esac
-	sleep 0.1
-done
-[ "$(awk '{ print $3 }' "/proc/$waiting/stat" 2>/dev/null || echo Z)" = Z ] ||
-	die "who waits for a lookup cannot be killed"
+kill_waiting "$waiting" || die "who waits for a lookup cannot be killed"
 hsmsetup luksResume --key-file "$KEY" "$MNT"
 wait "$writer"
 cmp a "$MNT/big"

@@ -380,7 +380,8 @@ static void no_neighbour_harms(void **state)
 	work_beside_all(&queue, now_ms() + ms);
 	for (int i = 0; i < NR_KINDS; i++) {
 		print_message("beside %-18s %8lu operations, %3lu %%\n", kinds[i].name,
-			      kinds[i].done, 100 * kinds[i].done / kinds[MEASURE].done);
+			      kinds[i].done,
+			      100 * kinds[i].done / (kinds[MEASURE].done ?: 1));
 		kill(kinds[i].pid, SIGKILL);
 		assert_int_equal(waitpid(kinds[i].pid, NULL, 0), kinds[i].pid);
 	}
