@@ -16,7 +16,7 @@
 #include "mkfs/options.h"
 #include "mkfs/say.h"
 
-enum { PATIENCE_MS = 30000 };
+enum { PATIENCE_MS = 30000, BUSY_TRIES = 10, BUSY_WAIT_US = 100000 };
 
 /*
  * The process that serves @path, as a descriptor that names it even after its death; -1
@@ -35,15 +35,23 @@ static int find_process(const char *path)
 	return pid > 0 && pid <= INT_MAX ? pidfd_open((pid_t)pid, 0) : -1;
 }
 
+static int unmount_once(const char *path, char *why, size_t why_len)
+{
+	if (geteuid() == 0)
+		return umount2(path, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+	return launch_unmount(path, why, why_len);
+}
+
 static int unmount(const char *path)
 {
 	char why[256] = "";
-	int rc;
+	int rc = unmount_once(path, why, sizeof(why));
 
-	if (geteuid() == 0)
-		rc = umount2(path, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
-	else
-		rc = launch_unmount(path, why, sizeof(why));
+	/* somebody's df is enough to make it busy for a moment */
+	for (int tries = BUSY_TRIES; rc == -EBUSY && tries; tries--) {
+		usleep(BUSY_WAIT_US);
+		rc = unmount_once(path, why, sizeof(why));
+	}
 	if (rc == -EBUSY)
 		return say_error(
 			EXIT_BUSY,
