@@ -22,7 +22,7 @@ void file_init(struct file *file)
 {
 	file->fd = -1;
 	file->writable = false;
-	file->nr_open = 0;
+	file->nr_open = file->nr_lost = 0;
 	file->has_id = file->proven = file->sparse = file->redate = false;
 	file->end_right = file->cut_due = false;
 	file->durable_pages = UINT64_MAX;
@@ -283,7 +283,22 @@ bool file_tells_at_close(int fd)
 	return true;
 }
 
-int file_flush(struct worker *w, struct inode *inode)
+unsigned file_nr_lost(const struct inode *inode)
+{
+	return __atomic_load_n(&inode->file->nr_lost, __ATOMIC_SEQ_CST);
+}
+
+/* @ret is what the store said. */
+static int tell_lost(const struct inode *inode, unsigned since, int ret)
+{
+	if (ret)
+		pages_lost(inode->file);
+	else if (file_nr_lost(inode) != since)
+		ret = -EIO;
+	return ret;
+}
+
+int file_flush(struct worker *w, struct inode *inode, unsigned since)
 {
 	int fd, ret = redate(w->fs, inode);
 
@@ -293,7 +308,7 @@ int file_flush(struct worker *w, struct inode *inode)
 	fd = dup(inode->file->fd);
 	if (fd < 0)
 		return -errno;
-	return close(fd) ? -errno : 0;
+	return tell_lost(inode, since, close(fd) ? -errno : 0);
 }
 
 static int truncate_open(struct worker *w, struct inode *inode, uint64_t size)
@@ -332,7 +347,7 @@ static void mark_durable(struct worker *w, struct file *file)
 	range_release(&file->pages, &end);
 }
 
-int file_fsync(struct worker *w, struct inode *inode, bool datasync)
+int file_fsync(struct worker *w, struct inode *inode, unsigned since, bool datasync)
 {
 	int fd = inode->file->fd;
 	int ret;
@@ -342,7 +357,7 @@ int file_fsync(struct worker *w, struct inode *inode, bool datasync)
 	if (ret)
 		return ret;
 	mark_durable(w, inode->file);
-	if (datasync ? fdatasync(fd) : fsync(fd))
-		return -errno;
-	return ns_sync_new(w, inode);
+	ret = tell_lost(inode, since,
+			(datasync ? fdatasync(fd) : fsync(fd)) ? -errno : 0);
+	return ret ? ret : ns_sync_new(w, inode);
 }

@@ -30,6 +30,7 @@ struct file {
 	bool proven;   /* a page other than 0 has verified under id */
 	bool sparse;   /* FILE_SPARSE, as authenticated by opening page 0 */
 	unsigned nr_open; /* handles that hold fd */
+	unsigned nr_lost; /* times that the store said it lost what was written; atomic */
 	uint8_t id[PAGE_ID_BYTES];
 	bool end_right; /* the last page has verified as the last */
 	bool cut_due;	/* an end could not be given back: more is there than there should
@@ -68,15 +69,22 @@ void file_redate_all(struct fs *fs);
  * is a local one. */
 bool file_tells_at_close(int fd);
 
+/*
+ * The store tells a descriptor once that it lost what was written, and all openings share
+ * one: file_flush() and file_fsync() tell each opening from before it. @since: what this
+ * gave when it was opened.
+ */
+unsigned file_nr_lost(const struct inode *inode);
+
 /* close(2) of one of the application's descriptors: reports what the backing store does.
  */
-int file_flush(struct worker *w, struct inode *inode);
+int file_flush(struct worker *w, struct inode *inode, unsigned since);
 
 /* Plain size @size: cuts or extends (with a hole). The file need not be open. */
 int file_truncate(struct worker *w, struct inode *inode, uint64_t size);
 
 /* Makes the content durable, and the entry too if the file is new. */
-int file_fsync(struct worker *w, struct inode *inode, bool datasync);
+int file_fsync(struct worker *w, struct inode *inode, unsigned since, bool datasync);
 
 /* Plain size; any page range of the file is held. */
 uint64_t file_size(const struct file *file);

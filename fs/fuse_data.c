@@ -123,8 +123,10 @@ static void do_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
  * would send their writes in parallel, but with the writeback cache the times of a file
  * are its own, and it does not move them for writes it does not cache.
  */
-static void set_open_flags(const struct worker *w, struct fuse_file_info *fi)
+static void set_opened(const struct worker *w, const struct inode *inode,
+		       struct fuse_file_info *fi)
 {
+	fi->fh = file_nr_lost(inode);
 	fi->keep_cache = !w->fs->shared; /* nobody else changes the file */
 	fi->direct_io = w->fs->shared;
 }
@@ -149,7 +151,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	if ((fi->flags & O_TRUNC) && !w->fs->shared)
 		file_written_back(inode);
-	set_open_flags(w, fi);
+	set_opened(w, inode, fi);
 	if (fuse_reply_open(req, fi))
 		file_close(w, inode);
 }
@@ -173,7 +175,7 @@ static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	set_open_flags(w, fi);
+	set_opened(w, entry.inode, fi);
 	param = fuse_entry_param(w->fs, &entry);
 	if (fuse_reply_create(req, &param, fi)) {
 		file_close(w, entry.inode);
@@ -185,8 +187,8 @@ static void do_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct worker *w = fuse_entry_worker(req);
 
-	(void)fi;
-	fuse_reply_err(req, -file_flush(w, fuse_entry_inode(w->fs, ino)));
+	fuse_reply_err(req,
+		       -file_flush(w, fuse_entry_inode(w->fs, ino), (unsigned)fi->fh));
 }
 
 static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -202,8 +204,8 @@ static void do_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 {
 	struct worker *w = fuse_entry_worker(req);
 
-	(void)fi;
-	fuse_reply_err(req, -file_fsync(w, fuse_entry_inode(w->fs, ino), datasync));
+	fuse_reply_err(req, -file_fsync(w, fuse_entry_inode(w->fs, ino), (unsigned)fi->fh,
+					datasync));
 }
 
 void fuse_data_ops(struct fuse_lowlevel_ops *ops, const struct fs *fs)

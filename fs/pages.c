@@ -314,11 +314,22 @@ int pages_make_sparse(struct worker *w, struct file *file)
 	return ret;
 }
 
-int pages_sync(struct worker *w, const struct file *file)
+void pages_lost(struct file *file)
 {
+	__atomic_add_fetch(&file->nr_lost, 1, __ATOMIC_SEQ_CST);
+}
+
+int pages_sync(struct worker *w, struct file *file)
+{
+	int error;
+
 	worker_release_baton(w);
-	while (fdatasync(file->fd))
-		if (errno != EINTR)
-			return -errno;
+	while (fdatasync(file->fd)) {
+		error = errno;
+		if (error == EINTR)
+			continue;
+		pages_lost(file);
+		return -error;
+	}
 	return 0;
 }

@@ -71,7 +71,10 @@ int pages_replace(const struct worker *w, const struct file *file, uint64_t inde
 int pages_make_sparse(struct worker *w, struct file *file);
 
 /* fdatasync(2); others receive requests meanwhile. 0 or -errno. */
-int pages_sync(struct worker *w, const struct file *file);
+int pages_sync(struct worker *w, struct file *file);
+
+/* A sync failed, which the store says only once: see file_nr_lost(). */
+void pages_lost(struct file *file);
 
 /* Bytes of page @index that are on disk; 0 when the file does not reach it. */
 uint32_t pages_on_disk(const struct file *file, uint64_t index);

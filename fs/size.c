@@ -108,8 +108,8 @@ static int write_pages(const struct file *file, const struct size_pages *pages)
  * failure, be cut inside its ciphertext, and what had been acknowledged of it be lost
  * with the rest: each time it is written longer, the size goes first.
  */
-static int order_growth(struct worker *w, const struct file *file,
-			const struct old_end *old, uint64_t end)
+static int order_growth(struct worker *w, struct file *file, const struct old_end *old,
+			uint64_t end)
 {
 	int ret = 0;
 

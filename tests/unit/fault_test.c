@@ -299,6 +299,31 @@ static void the_store_breaks(void **state)
 	try_all(true, 0);
 }
 
+/* The store tells that it lost something once, whatever called fdatasync(2). */
+static void losses_are_told_to_every_opening(void **state)
+{
+	static const struct step fsync_step = {.change = FSYNC};
+	struct content content;
+
+	(void)state;
+	fault.on = false;
+	fault.error = EIO;
+	for (int internal = 0; internal < 2; internal++) {
+		prepare(&scenarios[0], &content);
+		fault.at = 1;
+		fault.nr_seen = fault.nr_failed = 0;
+		assert_int_equal(internal ? pages_sync(&store.w, FILE_OF_STORE)
+					  : store_step(&fsync_step),
+				 -EIO);
+		disarm();
+		assert_int_equal(store_step(&fsync_step), -EIO);
+		assert_int_equal(file_fsync(&store.w, &store.inode,
+					    file_nr_lost(&store.inode), true),
+				 0);
+		store_drop_file();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +331,7 @@ int main(void)
 		cmocka_unit_test(one_write_is_done_in_part),
 		cmocka_unit_test(an_interrupted_call_is_made_again),
 		cmocka_unit_test(the_store_breaks),
+		cmocka_unit_test(losses_are_told_to_every_opening),
 	};
 
 	return cmocka_run_group_tests(tests, store_setup, store_teardown);

@@ -358,7 +358,7 @@ static int store_step(const struct step *step)
 	case ALLOCATE:
 		return space(SPACE_ALLOCATE, step);
 	default:
-		return file_fsync(&store.w, &store.inode, true);
+		return file_fsync(&store.w, &store.inode, 0, true);
 	}
 }
 
