@@ -245,22 +245,16 @@ static int on_unlock(struct connection *c, struct reply *reply)
 	return own_session(c, request.uuid, vmk);
 }
 
-/* The session's key, copied for as long as a slow operation needs it. */
-static uint8_t *copy_vmk(struct session *session)
+/* Wraps the session's key, if it is still there. */
+static int seal_slot(struct session *session, const uint8_t *kek, struct keyslot *slot)
 {
-	uint8_t *vmk = secmem_alloc(KEYSLOT_VMK_BYTES);
+	int ret = -EKEYREVOKED;
 
-	if (!vmk)
-		return NULL;
 	pthread_rwlock_rdlock(&session->lock);
-	if (session->locked || !session_lease_stands(session, clock_now_ms())) {
-		secmem_free(vmk);
-		vmk = NULL;
-	} else {
-		memcpy(vmk, session->vmk, KEYSLOT_VMK_BYTES);
-	}
+	if (!session->locked && session_lease_stands(session, clock_now_ms()))
+		ret = keyslot_seal(kek, session->uuid, session->vmk, slot);
 	pthread_rwlock_unlock(&session->lock);
-	return vmk;
+	return ret;
 }
 
 static int fresh_kdf(const struct wire_add_slot *request, struct keyslot_kdf *kdf)
@@ -275,16 +269,15 @@ static int fresh_kdf(const struct wire_add_slot *request, struct keyslot_kdf *kd
 static int wrap(struct connection *c, const struct wire_add_slot *request,
 		const uint8_t *pass, struct token *token, struct keyslot *slot)
 {
-	int ret = fresh_kdf(request, &slot->kdf);
-	uint8_t *vmk;
+	uint8_t *kek = secmem_alloc(KEYSLOT_KEK_BYTES);
+	int ret = kek ? fresh_kdf(request, &slot->kdf) : -ENOMEM;
 
-	if (ret)
-		return ret;
-	vmk = copy_vmk(c->session);
-	if (!vmk)
-		return -EKEYREVOKED;
-	ret = keyslot_wrap(token, c->session->uuid, pass, request->pass_len, vmk, slot);
-	secmem_free(vmk);
+	if (!ret)
+		ret = keyslot_prepare(token, c->session->uuid, pass, request->pass_len,
+				      slot, kek);
+	if (!ret)
+		ret = seal_slot(c->session, kek, slot);
+	secmem_free(kek);
 	return ret;
 }
 

@@ -37,6 +37,7 @@ struct wrapped_vmk {
 	uint8_t vmk[KEYSLOT_VMK_BYTES];
 	uint8_t tag[AEAD_TAG_BYTES];
 };
+_Static_assert((int)KEYSLOT_KEK_BYTES == (int)AEAD_KEY_BYTES, "key of a slot");
 _Static_assert(sizeof(struct wrapped_vmk) == KEYSLOT_WRAPPED_BYTES,
 	       "wrapped key on disk");
 
@@ -85,19 +86,20 @@ static int derive_kek(struct secrets *s, const uint8_t *uuid, uint32_t slot)
 }
 
 /* An expanded KEK in secret memory, or NULL. */
-static void *expand_kek(const struct aead_engine *engine, const struct secrets *s)
+static void *expand_kek(const struct aead_engine *engine, const uint8_t *kek)
 {
 	void *key = secmem_alloc(engine->key_size);
 
-	if (key && engine->key_init(key, s->kek) < 0) {
+	if (key && engine->key_init(key, kek) < 0) {
 		secmem_free(key);
 		key = NULL;
 	}
 	return key;
 }
 
-static int seal_vmk(const struct secrets *s, const uint8_t *uuid, const uint8_t *vmk,
-		    struct keyslot *slot)
+int keyslot_seal(const uint8_t kek[KEYSLOT_KEK_BYTES],
+		 const uint8_t uuid[KEYSLOT_UUID_BYTES],
+		 const uint8_t vmk[KEYSLOT_VMK_BYTES], struct keyslot *slot)
 {
 	const struct aead_engine *engine = aead_select("openssl");
 	struct wrapped_vmk wrapped;
@@ -108,7 +110,7 @@ static int seal_vmk(const struct secrets *s, const uint8_t *uuid, const uint8_t 
 
 	if (!engine)
 		return -EIO;
-	key = expand_kek(engine, s);
+	key = expand_kek(engine, kek);
 	if (!key)
 		return -ENOMEM;
 	aad_len = make_aad(slot, uuid, &aad);
@@ -135,7 +137,7 @@ static int open_vmk(const struct secrets *s, const uint8_t *uuid,
 
 	if (!engine)
 		return -EIO;
-	key = expand_kek(engine, s);
+	key = expand_kek(engine, s->kek);
 	if (!key)
 		return -ENOMEM;
 	aad_len = make_aad(slot, uuid, &aad);
@@ -178,9 +180,9 @@ static int unseal_secret(struct token *token, struct secrets *s,
 	return token_unseal(token, s->stretched, &blob, s->ikm, detail);
 }
 
-int keyslot_wrap(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
-		 const void *pass, size_t pass_len, const uint8_t vmk[KEYSLOT_VMK_BYTES],
-		 struct keyslot *slot)
+int keyslot_prepare(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
+		    const void *pass, size_t pass_len, struct keyslot *slot,
+		    uint8_t kek[KEYSLOT_KEK_BYTES])
 {
 	struct secrets *s;
 	int ret;
@@ -198,7 +200,7 @@ int keyslot_wrap(struct token *token, const uint8_t uuid[KEYSLOT_UUID_BYTES],
 	if (ret == 0)
 		ret = derive_kek(s, uuid, slot->slot);
 	if (ret == 0)
-		ret = seal_vmk(s, uuid, vmk, slot);
+		memcpy(kek, s->kek, KEYSLOT_KEK_BYTES);
 	secmem_free(s);
 	return ret;
 }

@@ -37,6 +37,15 @@ static struct token *open_token(const char *dir)
 	return token;
 }
 
+static int wrap_key(struct token *token, const uint8_t *of, const void *pass, size_t len,
+		    const uint8_t *key, struct keyslot *slot)
+{
+	uint8_t kek[KEYSLOT_KEK_BYTES];
+	int ret = keyslot_prepare(token, of, pass, len, slot, kek);
+
+	return ret ? ret : keyslot_seal(kek, of, key, slot);
+}
+
 /* A slot 3 with costs that take no time, wrapped. */
 static int setup(void **state)
 {
@@ -54,7 +63,7 @@ static int setup(void **state)
 	f->slot.kdf = (struct keyslot_kdf){.time = 1, .memory_kib = 32, .lanes = 1};
 	memset(f->slot.kdf.salt, 5, sizeof(f->slot.kdf.salt));
 	*state = f;
-	return keyslot_wrap(f->token, uuid, PASS, strlen(PASS), vmk, &f->slot);
+	return wrap_key(f->token, uuid, PASS, strlen(PASS), vmk, &f->slot);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type,
@@ -130,8 +139,7 @@ static void slots_share_nothing(void **state)
 	struct fixture *f = *state;
 	struct keyslot other = f->slot;
 
-	assert_int_equal(keyslot_wrap(f->token, uuid, PASS, strlen(PASS), vmk, &other),
-			 0);
+	assert_int_equal(wrap_key(f->token, uuid, PASS, strlen(PASS), vmk, &other), 0);
 	assert_memory_not_equal(other.tpm_private, f->slot.tpm_private, 64);
 	assert_memory_not_equal(other.wrapped_vmk, f->slot.wrapped_vmk, 12);
 	assert_memory_not_equal(other.wrapped_vmk + 12, f->slot.wrapped_vmk + 12, 32);
@@ -206,13 +214,13 @@ static void costs_out_of_bounds(void **state)
 
 	bomb.kdf.memory_kib = UINT32_MAX;
 	assert_int_equal(refused(f, &bomb, PASS), -EINVAL);
-	assert_int_equal(keyslot_wrap(f->token, uuid, PASS, 1, vmk, &bomb), -EINVAL);
+	assert_int_equal(wrap_key(f->token, uuid, PASS, 1, vmk, &bomb), -EINVAL);
 	bomb = f->slot;
 	bomb.kdf.time = UINT32_MAX;
 	assert_int_equal(refused(f, &bomb, PASS), -EINVAL);
 	bomb = f->slot;
 	bomb.slot = KEYSLOT_COUNT;
-	assert_int_equal(keyslot_wrap(f->token, uuid, PASS, 1, vmk, &bomb), -EINVAL);
+	assert_int_equal(wrap_key(f->token, uuid, PASS, 1, vmk, &bomb), -EINVAL);
 }
 
 static void moved_to_another_number(void **state)
@@ -232,8 +240,7 @@ static void bound_to_pcrs(void **state)
 	struct keyslot bad;
 
 	f->slot.pcrs = 1 << 7 | 1 << 11;
-	assert_int_equal(keyslot_wrap(f->token, uuid, PASS, strlen(PASS), vmk, &f->slot),
-			 0);
+	assert_int_equal(wrap_key(f->token, uuid, PASS, strlen(PASS), vmk, &f->slot), 0);
 	assert_opens(f);
 	assert_int_equal(refused(f, &f->slot, "guess"), -EKEYREJECTED);
 	bad = f->slot;
@@ -244,7 +251,7 @@ static void bound_to_pcrs(void **state)
 	assert_int_equal(refused(f, &bad, PASS), -EBADMSG);
 	bad.pcrs = 1 << 24;
 	assert_int_equal(refused(f, &bad, PASS), -EBADMSG);
-	assert_int_equal(keyslot_wrap(f->token, uuid, PASS, strlen(PASS), vmk, &bad),
+	assert_int_equal(wrap_key(f->token, uuid, PASS, strlen(PASS), vmk, &bad),
 			 -EINVAL);
 	assert_opens(f);
 }

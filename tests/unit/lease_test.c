@@ -331,6 +331,38 @@ static void lease_over_is_refused(void **state)
 	end();
 }
 
+static uint64_t stretching_takes_ms;
+
+/* The linker puts this in the place of what keyslot.c calls (Makefile). */
+int __real_kdf_passphrase(const struct keyslot_kdf *kdf, const void *pass, size_t len,
+			  uint8_t out[64]);
+int __wrap_kdf_passphrase(const struct keyslot_kdf *kdf, const void *pass, size_t len,
+			  uint8_t out[64]);
+
+int __wrap_kdf_passphrase(const struct keyslot_kdf *kdf, const void *pass, size_t len,
+			  uint8_t out[64])
+{
+	pass_ms(stretching_takes_ms);
+	return __real_kdf_passphrase(kdf, pass, len, out);
+}
+
+/* A slot that is being made has no key that outlives the lease. */
+static void lease_ends_while_a_slot_is_made(void **state)
+{
+	const struct wire_ticket want = {.rights = WIRE_MAY_OPEN | WIRE_MAY_SEAL,
+					 .lease_s = 20};
+	const struct keyslot_kdf cheap = {1, 64, 1, {0}};
+	struct keyslot slot;
+
+	(void)state;
+	serve(&want);
+	assert_int_equal(hsm_add_slot(owner, 0, &cheap, 0, "p", 1, &slot), 0);
+	stretching_takes_ms = 20 * SECOND;
+	assert_int_equal(hsm_add_slot(owner, 1, &cheap, 0, "p", 1, &slot), -EKEYREVOKED);
+	stretching_takes_ms = 0;
+	end();
+}
+
 /*
  * Suspend to RAM: CLOCK_BOOTTIME jumps, nothing runs in between, and the first who asks
  * afterwards may be a client as well as the sweep.
@@ -459,6 +491,7 @@ int main(void)
 		cmocka_unit_test(limit_counts_bytes),
 		cmocka_unit_test(expired_handle_is_refused),
 		cmocka_unit_test(lease_over_is_refused),
+		cmocka_unit_test(lease_ends_while_a_slot_is_made),
 		cmocka_unit_test(nothing_outlives_the_machines_sleep),
 		cmocka_unit_test(only_served_work_is_use),
 		cmocka_unit_test(idle_client_loses_its_keys),
