@@ -70,7 +70,9 @@ close_volume() {
 	while :; do
 		code=0
 		hsmsetup close "$MNT" 2>"$T/close.err" || code=$?
-		[ $code -eq 5 ] && [ $((tries--)) -gt 0 ] || break
+		if [ $code -ne 5 ] || [ $((tries--)) -eq 0 ]; then
+			break
+		fi
 		sleep 0.1
 	done
 	[ $code -eq 0 ] || die "close: exit $code: $(cat "$T/close.err")"
