@@ -33,7 +33,7 @@ struct data_request {
 	uint64_t first, last; /* pages */
 	uint64_t old_size;    /* writes: plain size before */
 	uint64_t new_size;
-	uint8_t *inner; /* writes that leave a gap: what becomes of the old last page */
+	uint8_t *inner; /* what becomes of the old last page, which is not touched */
 	struct size_pages upto; /* the same for size_grow() */
 	/*
 	 * Reads: @data (in the slot, valid during the call) has @ret bytes, fewer than

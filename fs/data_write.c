@@ -21,9 +21,15 @@ static bool extends(const struct data_request *request)
 	return request->off + request->size > file_size(request->inode->file);
 }
 
+static uint64_t nr_pages(const struct data_request *request)
+{
+	return request->last - request->first + 1;
+}
+
 /*
- * The pages a write touches: those under its data and, when it begins right behind a full
- * last page, that page too, because it stops being the last.
+ * The pages a write touches: those under its data and, when it begins right behind the
+ * last page, that page too, because it stops being the last, if they are not too many for
+ * one operation then.
  */
 static void plan(struct data_request *request)
 {
@@ -36,7 +42,7 @@ static void plan(struct data_request *request)
 		request->new_size = request->old_size;
 	request->first = layout_page(request->off);
 	request->last = layout_page(request->off + request->size - 1);
-	if (pages && request->first == pages)
+	if (pages && request->first == pages && nr_pages(request) < RING_MAX_PAGES)
 		request->first--;
 }
 
@@ -164,7 +170,7 @@ static void prepare(struct worker *w, struct data_request *request)
 	fetch_old(request, first_len, last_len);
 	*sqe = (struct ring_sqe){
 		.op = RING_SEAL,
-		.count = (uint16_t)(request->last - request->first + 1),
+		.count = (uint16_t)nr_pages(request),
 		.first_page = request->first,
 		.last_len = layout_content(request->last, request->new_size),
 		.src = engine_offset(&w->engine, slot->data),
@@ -196,7 +202,7 @@ static void fetched(struct worker *w, struct fetch *fetch, int error)
 	engine_submit(w, &request->op);
 }
 
-/* Seals what the old last page becomes when the write leaves a gap behind it. */
+/* Seals what the old last page becomes when the write does not touch it. */
 static int prepare_gap(struct worker *w, struct data_request *request)
 {
 	request->inner = malloc(PAGE_BYTES);
@@ -219,7 +225,7 @@ static int prepare_file(struct worker *w, struct data_request *request)
 		ret = pages_prove_id(w, file);
 	if (!ret && request->last + 1 >= pages)
 		ret = pages_end_right(w, file);
-	if (!ret && request->first > pages)
+	if (!ret && request->first && request->first >= pages)
 		ret = prepare_gap(w, request);
 	return ret;
 }
