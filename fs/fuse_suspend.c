@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -12,6 +13,7 @@
 #include "fs/fuse_loop.h"
 #include "fs/inode.h"
 #include "fs/link.h"
+#include "fs/log.h"
 #include "fs/names.h"
 
 struct suspender {
@@ -20,8 +22,13 @@ struct suspender {
 	struct loop *loop;
 	pthread_t thread; /* drops in the background */
 	bool has_thread;
+	bool (*stop)(struct suspender *); /* when the thread should not go on */
+	int result; /* of the thread, once it does not drop any more */
 	atomic_bool dropping;
+	atomic_bool again; /* from the start, what was read meanwhile included */
 };
+
+enum { LOOK_MS = 1 };
 
 /*
  * The kernel writes an inode's dirty pages to us before it drops them. Ends early when
@@ -74,22 +81,65 @@ static void *drop_thread(void *arg)
 {
 	struct suspender *suspender = arg;
 
-	drop_page_cache(suspender, resumed);
-	atomic_store(&suspender->dropping, false);
+	do {
+		atomic_store(&suspender->again, false);
+		suspender->result = drop_page_cache(suspender, suspender->stop);
+		atomic_store(&suspender->dropping, false);
+		/* who asked for more may have taken it for still dropping */
+	} while (atomic_load(&suspender->again) &&
+		 !atomic_exchange(&suspender->dropping, true));
 	return NULL;
 }
 
-/* One at a time: a second one would wait for the same page. */
-static void drop_in_background(struct suspender *suspender)
+/* One at a time: a second one would wait for the same page. 0 or -errno. */
+static int drop_in_background(struct suspender *suspender,
+			      bool (*stop)(struct suspender *))
 {
+	int ret;
+
+	atomic_store(&suspender->again, true);
 	if (atomic_exchange(&suspender->dropping, true))
-		return;
+		return 0;
 	if (suspender->has_thread)
 		pthread_join(suspender->thread, NULL);
-	suspender->has_thread =
-		!pthread_create(&suspender->thread, NULL, drop_thread, suspender);
-	if (!suspender->has_thread)
+	suspender->stop = stop;
+	ret = -pthread_create(&suspender->thread, NULL, drop_thread, suspender);
+	suspender->has_thread = !ret;
+	if (ret)
 		atomic_store(&suspender->dropping, false);
+	return ret;
+}
+
+/* 0, or -EKEYREVOKED when the keys go meanwhile: then it may wait for their return. */
+static int wait_dropped(struct suspender *suspender)
+{
+	struct link *link = suspender->fs->link;
+
+	while (atomic_load(&suspender->dropping)) {
+		uint32_t epoch = link_epoch(link);
+		struct pollfd hsm = {.fd = link_fd(link)};
+
+		if (poll(&hsm, 1, LOOK_MS) > 0)
+			link_lost(link, epoch);
+		if (!link_epoch(link))
+			return -EKEYREVOKED;
+	}
+	return 0;
+}
+
+/*
+ * By another thread: should the keys go meanwhile, the kernel waits for pages until they
+ * are back, and it is this thread that gets them back.
+ */
+static int drop_while_keyed(struct suspender *suspender)
+{
+	int ret = wait_dropped(suspender); /* what began when they were last lost */
+
+	if (!ret)
+		ret = drop_in_background(suspender, never);
+	if (!ret)
+		ret = wait_dropped(suspender);
+	return ret ? ret : suspender->result;
 }
 
 struct suspender *suspend_create(struct fs *fs, struct fuse_session *se,
@@ -116,7 +166,8 @@ void suspend_lost(struct suspender *suspender)
 {
 	names_forget(suspender->fs->names);
 	loop_wipe(suspender->loop);
-	drop_in_background(suspender);
+	if (drop_in_background(suspender, resumed))
+		log_warn("what the kernel has cached of the volume stays (no thread)");
 }
 
 int suspend_volume(struct suspender *suspender)
@@ -125,7 +176,7 @@ int suspend_volume(struct suspender *suspender)
 
 	if (!link_epoch(suspender->fs->link))
 		return -EALREADY;
-	ret = drop_page_cache(suspender, never);
+	ret = drop_while_keyed(suspender);
 	if (ret)
 		return ret;
 	ret = link_lock(suspender->fs->link);
