@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 300
-# hsmd dies while a suspend makes the kernel write what is dirty: the volume can be resumed,
-# and nothing is lost.
+# hsmd dies while a suspend makes the kernel write what is dirty: the volume can be resumed.
 . "$WORK/tests/lib/common.sh"
 
 new_volume
