@@ -45,6 +45,7 @@ endif
 DEB_TEST := clang libclang-rt-14-dev libcmocka-dev valgrind cppcheck shellcheck mandoc \
 	    clang-format clang-tidy git rsync sqlite3 tar acl attr expect jq procps \
 	    util-linux mount e2fsprogs xxd openssl fio vim stress-ng postgresql swtpm swtpm-tools dpkg perl \
+	    python3 \
 	    xfsprogs btrfs-progs dosfstools exfatprogs exfat-fuse
 
 # These install what is missing and then call make again, or need nothing.
