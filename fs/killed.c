@@ -2,7 +2,6 @@
 #include "fs/killed.h"
 
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 
 /* proc(5): the thread's own pending signals, and those of its process. */

@@ -13,20 +13,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "hsm/api/runtime.h"
 #include "tests/unit/scribbler.h"
 
 enum { SLICE_MS = 100, BATCH = 16, TOO_MANY_FDS = 250 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* --- what neighbours begin with; they may be refused, and try again ---------------- */
 

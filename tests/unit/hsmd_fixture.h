@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -151,6 +152,14 @@ static inline int hsmd_remove_entry(const char *path, const struct stat *st, int
 static inline void hsmd_remove(struct hsmd *hsmd)
 {
 	nftw(hsmd->dir, hsmd_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static inline uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 /* --- its clients -------------------------------------------------------------------- */

@@ -2,16 +2,6 @@
 /* What a queue costs hsmd. Bad clients are hostile_test.c's. */
 #include "tests/unit/hsmd_fixture.h"
 
-#include <time.h>
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static unsigned long resident_pages(pid_t pid)
 {
 	unsigned long pages = 0;
