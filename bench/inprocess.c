@@ -64,6 +64,12 @@ void queue_fini(struct queue *queue)
 	memset(&pages, 0, sizeof(pages));
 }
 
+void queue_set_patience(struct queue *queue, uint32_t max_ns)
+{
+	(void)queue;
+	(void)max_ns; /* nobody is waited for */
+}
+
 int queue_attach(struct queue *queue, struct hsm_client *hsm)
 {
 	(void)hsm;

@@ -192,6 +192,15 @@ static void let_arena_go(const struct arena *arena)
 		madvise(arena->base, arena->len, MADV_DONTNEED);
 }
 
+/* A client on battery would rather have us sleep; it cannot keep us awake for longer. */
+static void heed_patience(struct service *service)
+{
+	uint32_t told =
+		__atomic_load_n(&service->shared->client_patience, __ATOMIC_RELAXED);
+
+	service->spin.max_ns = told && told <= RING_SPIN_NS ? told - 1 : RING_SPIN_NS;
+}
+
 static void *service_thread(void *arg)
 {
 	struct service *service = arg;
@@ -200,9 +209,11 @@ static void *service_thread(void *arg)
 
 	prctl(PR_SET_NAME, "hsmd-queue");
 	while (!atomic_load_explicit(&service->stop, memory_order_relaxed)) {
-		uint32_t tail =
-			ring_wait(&service->spin, &shared->sq_tail, &shared->hsm_sleeps,
-				  service->sq_head, resting ? RESTING_MS : REST_AFTER_MS);
+		uint32_t tail;
+
+		heed_patience(service);
+		tail = ring_wait(&service->spin, &shared->sq_tail, &shared->hsm_sleeps,
+				 service->sq_head, resting ? RESTING_MS : REST_AFTER_MS);
 
 		if (tail == service->sq_head) {
 			if (!resting)

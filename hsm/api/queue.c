@@ -18,6 +18,7 @@ int queue_init(struct queue *queue, uint32_t arena_len)
 
 	memset(queue, 0, sizeof(*queue));
 	queue->memfd = -1;
+	queue->spin.max_ns = RING_SPIN_NS;
 	if (!arena_len || arena_len % PAGE_BYTES || arena_len > RING_ARENA_MAX)
 		return -EINVAL;
 	queue->memfd = memfd_create("hsmfs-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -55,6 +56,11 @@ void queue_fini(struct queue *queue)
 	queue->memfd = -1;
 }
 
+void queue_set_patience(struct queue *queue, uint32_t max_ns)
+{
+	queue->spin.max_ns = max_ns < RING_SPIN_NS ? max_ns : RING_SPIN_NS;
+}
+
 static void adopt_handle(struct queue *queue, const uint8_t handle[WIRE_HANDLE_BYTES],
 			 uint64_t generation)
 {
@@ -70,6 +76,7 @@ int queue_attach(struct queue *queue, struct hsm_client *hsm)
 	memset(queue->shared, 0, sizeof(*queue->shared));
 	queue->sq_tail = queue->sq_published = queue->cq_head = queue->in_flight = 0;
 	queue->core = 0;
+	queue->shared->client_patience = queue->spin.max_ns + 1;
 	ret = hsm_queue(hsm, queue->memfd, queue->arena_len, &reply);
 	if (ret)
 		return ret;

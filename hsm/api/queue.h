@@ -32,6 +32,12 @@ struct queue {
 	struct ring_spin spin;
 };
 
+/*
+ * How long both sides look before they sleep: at most @max_ns, 0 for not at all. Without
+ * it, and at most, RING_SPIN_NS. Takes effect for the HSM with queue_attach().
+ */
+void queue_set_patience(struct queue *queue, uint32_t max_ns);
+
 /* Makes the memfd with @arena_len bytes (page multiple, <= RING_ARENA_MAX). 0 or -errno.
  */
 int queue_init(struct queue *queue, uint32_t arena_len);

@@ -11,7 +11,6 @@
 enum {
 	LOOKS_PER_YIELD = 8,
 	SPIN_MIN_NS = 2000,
-	SPIN_MAX_NS = 150000, /* a sleep and wake across cores costs 30-60 us */
 	SPIN_BRIEF_NS = 20000,
 	LONG_YIELD_NS = 500000,
 	PATIENCE_MIN = 128, /* waits */
@@ -46,10 +45,16 @@ static void cpu_pause(void)
 #endif
 }
 
+static uint32_t lesser(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static uint32_t look_ns(const struct ring_spin *spin)
 {
-	return spin->brief && spin->budget_ns > SPIN_BRIEF_NS ? SPIN_BRIEF_NS
-							      : spin->budget_ns;
+	uint32_t ns = lesser(spin->budget_ns, spin->max_ns);
+
+	return spin->brief ? lesser(ns, SPIN_BRIEF_NS) : ns;
 }
 
 /*
@@ -95,9 +100,8 @@ static bool spin_until_changed(struct ring_spin *spin, const uint32_t *word,
 
 static void spin_learn(struct ring_spin *spin, uint64_t waited_ns)
 {
-	if (waited_ns < SPIN_MAX_NS)
-		spin->budget_ns = (uint32_t)(waited_ns * 2 < SPIN_MAX_NS ? waited_ns * 2
-									 : SPIN_MAX_NS);
+	if (waited_ns < RING_SPIN_NS)
+		spin->budget_ns = lesser((uint32_t)waited_ns * 2, RING_SPIN_NS);
 	else
 		spin->budget_ns /= 2;
 	if (spin->budget_ns < SPIN_MIN_NS)
@@ -112,9 +116,9 @@ uint32_t ring_wait(struct ring_spin *spin, uint32_t *word, uint32_t *sleeps,
 	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen)
 		return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 	start = now_ns();
-	if (spin_until_changed(spin, word, seen, start)) {
+	if (spin->max_ns && spin_until_changed(spin, word, seen, start)) {
 		/* keep looking for a while longer than this one took */
-		if (spin->budget_ns < SPIN_MAX_NS)
+		if (spin->budget_ns < RING_SPIN_NS)
 			spin->budget_ns += spin->budget_ns / 8;
 		return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 	}

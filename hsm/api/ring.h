@@ -138,6 +138,7 @@ struct ring_shared {
 	_Alignas(64) uint32_t sq_tail; /* client: next descriptor to write */
 	uint32_t client_sleeps;	       /* client: wake me on cq_tail */
 	uint32_t client_core;	       /* client: where it last looked, from 1; a hint */
+	uint32_t client_patience;      /* client: ns to look for work, plus 1; a hint */
 	_Alignas(64) uint32_t cq_tail; /* HSM: next completion to write */
 	uint32_t hsm_sleeps;	       /* HSM: wake me on sq_tail */
 	_Alignas(64) struct ring_sqe sq[RING_ENTRIES];
@@ -154,11 +155,16 @@ static inline size_t ring_string_size(uint32_t len)
 	return sizeof(struct ring_string) + ((len + 3u) & ~3u);
 }
 
+/* What a side looks for at most if nobody says otherwise: a sleep and wake across cores
+ * costs 30-60 us. */
+enum { RING_SPIN_NS = 150000 };
+
 /*
  * Adaptive spinning: how long a side looks before it sleeps. Grows when a spin found
  * work, shrinks when it did not. Beside a process that never sleeps there is no spinning.
  */
 struct ring_spin {
+	uint32_t max_ns; /* at most RING_SPIN_NS; 0: it sleeps at once */
 	uint32_t budget_ns;
 	uint32_t crowded;  /* so many waits sleep at once */
 	uint32_t patience; /* so many did when the core was last crowded; 0: it is not */
