@@ -103,7 +103,7 @@ void fetch_start(struct worker *w, struct fetch *fetch)
 {
 	if (look(w, fetch))
 		fetch->done(w, fetch, 0);
-	else if (w->has_baton && !cannot_peek(w->fs))
+	else if (w->has_seat && !cannot_peek(w->fs))
 		enqueue(&w->fetches, fetch);
 	else
 		wait_for(w, fetch);

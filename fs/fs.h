@@ -12,11 +12,23 @@ struct inode_table;
 struct link;
 struct names;
 
+/* What the kernel keeps of files' data. */
+enum fs_cache {
+	FS_CACHE_WRITEBACK,    /* it holds writes back: sizes and times are its own */
+	FS_CACHE_WRITETHROUGH, /* what is read and written, but it writes at once */
+	FS_CACHE_NONE,
+};
+
+enum { FS_POLL_DEFAULT = -1 };
+
 struct fs {
 	int root_fd; /* backing directory, O_PATH */
 	bool read_only;
-	bool shared;	/* -o sharedstorage: others change the volume meanwhile */
-	bool acl;	/* -o acl */
+	bool shared; /* -o sharedstorage: others change the volume meanwhile */
+	bool acl;    /* -o acl */
+	enum fs_cache cache;
+	int poll_us;	  /* -o poll: 0 is off */
+	unsigned workers; /* -o workers: so many receive at once */
 	bool unsettled; /* not closed cleanly, and not settled since: ends are in doubt */
 	bool unrestored;       /* a file could not be given back its end; atomic */
 	bool give_away;	       /* we are root: new inodes belong to their maker */

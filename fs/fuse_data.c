@@ -44,7 +44,7 @@ static void write_done(struct worker *w, struct data_request *request, int ret,
 
 	(void)data;
 	/* before the answer: a close may come at once, and another may come any time */
-	if (!w->fs->shared)
+	if (w->fs->cache == FS_CACHE_WRITEBACK)
 		file_written_back(request->inode);
 	if (ret < 0)
 		fuse_reply_err(transfer->req, -ret);
@@ -127,8 +127,10 @@ static void set_opened(const struct worker *w, const struct inode *inode,
 		       struct fuse_file_info *fi)
 {
 	fi->fh = file_nr_lost(inode);
-	fi->keep_cache = !w->fs->shared; /* nobody else changes the file */
-	fi->direct_io = w->fs->shared;
+	fi->keep_cache = w->fs->cache != FS_CACHE_NONE; /* nobody else changes the file */
+	fi->direct_io = !fi->keep_cache;
+	if (fi->direct_io && !w->fs->shared)
+		worker_allow_parallel_writes();
 }
 
 static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -149,7 +151,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	if ((fi->flags & O_TRUNC) && !w->fs->shared)
+	if ((fi->flags & O_TRUNC) && w->fs->cache == FS_CACHE_WRITEBACK)
 		file_written_back(inode);
 	set_opened(w, inode, fi);
 	if (fuse_reply_open(req, fi))

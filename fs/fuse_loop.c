@@ -4,9 +4,7 @@
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,9 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/crew.h"
 #include "fs/fs.h"
 #include "fs/fuse_loop.h"
-#include "fs/killed.h"
+#include "fs/fuse_park.h"
 #include "fs/link.h"
 #include "fs/log.h"
 #include "fs/park.h"
@@ -28,12 +27,11 @@
 #endif
 
 enum {
-	MAX_WORKERS = 16,
 	MAX_LOOKS = 64, /* of a system call each, before sleeping on the ring */
 	SPIN_MAX_NS = 50000,
 	SPIN_MIN_NS = 1000,
 	SUSPENDED_POLL_MS = 100,
-	WIPE_WAIT_S = 2,
+	BACKLOG = 8, /* requests in a row that need not be waited for */
 	/* so that the payload of a WRITE lands on a page boundary */
 	WRITE_HEADERS = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in),
 	REQUEST_MAX = WRITE_HEADERS + ENGINE_DATA_BYTES,
@@ -43,20 +41,11 @@ struct loop {
 	struct fuse_session *se;
 	struct fs *fs;
 	int fuse_fd;
-	int wake_fd;
-	pthread_mutex_t lock;
-	pthread_cond_t baton_free;
-	bool baton_taken;
-	bool ended;
-	unsigned wipe_round;
-	unsigned nr_wiped; /* workers that took part in it */
-	pthread_cond_t wiped;
-	unsigned nr_waiting;
-	unsigned nr_workers;
-	pthread_t threads[MAX_WORKERS];
-	/* the rest is the baton holder's */
+	struct crew crew;
 	struct park park;
-	uint64_t spin_ns;
+	uint64_t max_spin_ns;
+	unsigned max_looks;
+	/* the first worker's, until INIT is answered */
 	bool init_pending; /* INIT was received and is not answered yet */
 	uint64_t offered;  /* FUSE_* flags of the kernel */
 	bool setxattr_ext; /* SETXATTR has its longer form */
@@ -74,87 +63,39 @@ struct fs *worker_fs(struct worker *w)
 	return w->fs;
 }
 
-static void start_worker(struct loop *loop);
-
-void worker_release_baton(struct worker *w)
-{
-	struct loop *loop = w->loop;
-
-	if (!w->has_baton)
-		return;
-	pthread_mutex_lock(&loop->lock);
-	w->has_baton = false;
-	loop->baton_taken = false;
-	if (loop->nr_waiting)
-		pthread_cond_signal(&loop->baton_free);
-	else
-		start_worker(loop);
-	pthread_mutex_unlock(&loop->lock);
-}
-
 void worker_finish(struct worker *w)
 {
 	fetch_finish(w);
 	engine_finish(w);
 }
 
+void worker_leave_seat(struct worker *w)
+{
+	crew_stand(&w->loop->crew, w);
+}
+
 void worker_may_block(struct worker *w)
 {
 	worker_finish(w);
-	worker_release_baton(w);
+	worker_leave_seat(w);
 }
 
-/* The lock is held. */
-static void wipe_locked(struct worker *w)
+void worker_allow_parallel_writes(void)
 {
-	struct loop *loop = w->loop;
-
-	if (w->wipe_round == loop->wipe_round)
-		return;
-	w->wipe_round = loop->wipe_round;
-	engine_wipe(&w->engine);
-	loop->nr_wiped++;
-	pthread_cond_signal(&loop->wiped);
+	current->parallel_writes = true;
 }
 
 void worker_wipe(struct worker *w)
 {
-	if (!w->loop) /* settling, before there is anything to serve */
-		return;
-	pthread_mutex_lock(&w->loop->lock);
-	wipe_locked(w);
-	pthread_mutex_unlock(&w->loop->lock);
-}
-
-/* False when the file system is unmounted. */
-static bool take_baton(struct worker *w)
-{
-	struct loop *loop = w->loop;
-
-	if (w->has_baton)
-		return true;
-	pthread_mutex_lock(&loop->lock);
-	loop->nr_waiting++;
-	while (loop->baton_taken && !loop->ended) {
-		pthread_cond_wait(&loop->baton_free, &loop->lock);
-		wipe_locked(w);
-	}
-	loop->nr_waiting--;
-	if (!loop->ended)
-		w->has_baton = loop->baton_taken = true;
-	pthread_mutex_unlock(&loop->lock);
-	return w->has_baton;
+	if (w->loop) /* else it settles, before there is anything to serve */
+		crew_take_part(&w->loop->crew, w);
 }
 
 static void end_loop(struct worker *w)
 {
 	struct loop *loop = w->loop;
 
-	pthread_mutex_lock(&loop->lock);
-	loop->ended = true;
-	w->has_baton = false;
-	pthread_cond_broadcast(&loop->baton_free);
-	pthread_mutex_unlock(&loop->lock);
+	crew_end(&loop->crew, w);
 	/* whoever waits for a resume has nobody left to wait for */
 	link_shut(loop->fs->link);
 }
@@ -165,6 +106,11 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 /* A request to @buf; its length, -EAGAIN when there is none, -ENODEV after unmounting. */
@@ -182,22 +128,26 @@ static ssize_t read_once(struct loop *loop, void *buf)
 }
 
 /* Looks for a while before giving up; learns how long that is worth it. */
-static ssize_t read_spinning(struct loop *loop, void *buf)
+static ssize_t read_spinning(struct worker *w, void *buf)
 {
-	uint64_t until = now_ns() + loop->spin_ns;
-	ssize_t n;
+	uint64_t until = now_ns() + w->spin_ns;
+	ssize_t n = -EAGAIN;
 
-	do {
-		n = read_once(loop, buf);
-		if (n != -EAGAIN) {
-			loop->spin_ns += loop->spin_ns / 8;
-			if (loop->spin_ns > SPIN_MAX_NS)
-				loop->spin_ns = SPIN_MAX_NS;
-			return n;
-		}
+	while (n == -EAGAIN && now_ns() < until) {
 		sched_yield();
-	} while (now_ns() < until);
-	return -EAGAIN;
+		n = read_once(w->loop, buf);
+	}
+	if (n != -EAGAIN)
+		w->spin_ns = lesser(w->spin_ns + w->spin_ns / 8, w->loop->max_spin_ns);
+	return n;
+}
+
+static void learn_from_sleep(struct worker *w, uint64_t slept_ns)
+{
+	w->spin_ns = slept_ns < SPIN_MAX_NS ? 2 * slept_ns : w->spin_ns / 2;
+	if (w->spin_ns < SPIN_MIN_NS)
+		w->spin_ns = SPIN_MIN_NS;
+	w->spin_ns = lesser(w->spin_ns, w->loop->max_spin_ns);
 }
 
 /*
@@ -207,114 +157,20 @@ static ssize_t read_spinning(struct loop *loop, void *buf)
 static bool sleep_until_ready(struct worker *w, struct engine_slot *slot, bool requests)
 {
 	struct loop *loop = w->loop;
-	struct pollfd fds[2] = {{.fd = loop->wake_fd, .events = POLLIN},
+	struct pollfd fds[2] = {{.fd = loop->crew.wake_fd, .events = POLLIN},
 				{.fd = loop->fuse_fd, .events = requests ? POLLIN : 0}};
-	uint64_t start = now_ns(), slept;
+	uint64_t start = now_ns();
 	eventfd_t count;
 
 	engine_slot_put(&w->engine, slot);
-	poll(fds, 2, requests && !loop->park.first ? -1 : SUSPENDED_POLL_MS);
+	poll(fds, 2, requests && park_is_empty(&loop->park) ? -1 : SUSPENDED_POLL_MS);
 	if (fds[0].revents) {
-		eventfd_read(loop->wake_fd, &count);
+		eventfd_read(loop->crew.wake_fd, &count);
 		worker_wipe(w);
 	}
 	engine_slot_take(&w->engine); /* last in, first out: it is the same */
-	slept = now_ns() - start;
-	loop->spin_ns = slept < SPIN_MAX_NS ? 2 * slept : loop->spin_ns / 2;
-	if (loop->spin_ns < SPIN_MIN_NS)
-		loop->spin_ns = SPIN_MIN_NS;
+	learn_from_sleep(w, now_ns() - start);
 	return fds[1].revents & POLLERR;
-}
-
-enum { STATX = 52 }; /* Debian 12's <linux/fuse.h> does not have it */
-
-/* `ls -l` asks each entry for attributes of which we know without a key that there are
- * none. */
-static bool attribute_needs_key(const struct fs *fs, const struct fuse_in_header *header)
-{
-	const char *name = (const char *)(header + 1) + sizeof(struct fuse_getxattr_in);
-	size_t len = header->len - sizeof(*header) - sizeof(struct fuse_getxattr_in);
-
-	return fs->acl || (len >= 5 && !memcmp(name, "user.", 5));
-}
-
-/*
- * Requests that can be served while no key is there. Unmounting must be possible then:
- * the kernel writes back times and waits for that.
- */
-static bool needs_key(const struct fs *fs, const struct fuse_in_header *header)
-{
-	const struct fuse_setattr_in *setattr = (const void *)(header + 1);
-
-	switch (header->opcode) {
-	case FUSE_SETATTR:
-		return setattr->valid & (FATTR_SIZE | (fs->acl ? FATTR_MODE : 0));
-	case FUSE_GETXATTR:
-		return attribute_needs_key(fs, header);
-	case STATX: /* which is refused; then the kernel asks otherwise */
-	case FUSE_INIT:
-	case FUSE_DESTROY:
-	case FUSE_FORGET:
-	case FUSE_BATCH_FORGET:
-	case FUSE_INTERRUPT:
-	case FUSE_GETATTR:
-	case FUSE_STATFS:
-	case FUSE_FSYNC:
-	case FUSE_FSYNCDIR:
-	case FUSE_FLUSH:
-	case FUSE_RELEASE:
-	case FUSE_RELEASEDIR:
-		return false;
-	default:
-		return true;
-	}
-}
-
-static void answer_interrupted(struct loop *loop, uint64_t unique)
-{
-	struct fuse_out_header out = {sizeof(out), -EINTR, unique};
-
-	/* ENOENT: the kernel has given the request up */
-	if (write(loop->fuse_fd, &out, sizeof(out)) < 0 && errno != ENOENT)
-		log_warn("answering an interrupted request failed (%s)", strerror(errno));
-}
-
-static bool is_dying(const struct parked *parked)
-{
-	const struct fuse_in_header *header = (const void *)parked->message;
-
-	return killed_is_dying((pid_t)header->pid);
-}
-
-/* Those that the kernel does not send FUSE_INTERRUPT for. */
-static void answer_dying(struct loop *loop)
-{
-	struct parked *parked;
-
-	while ((parked = park_take_if(&loop->park, is_dying))) {
-		answer_interrupted(loop, parked->unique);
-		park_free(parked);
-	}
-}
-
-/* True when the request was dealt with here: it waits, or it ended one that did. */
-static bool park_request(struct loop *loop, const void *message, size_t len)
-{
-	const struct fuse_in_header *header = message;
-	const struct fuse_interrupt_in *interrupt = (const void *)(header + 1);
-	struct parked *parked;
-
-	if (header->opcode == FUSE_INTERRUPT && loop->park.first) {
-		parked = park_take_unique(&loop->park, interrupt->unique);
-		if (!parked)
-			return false;
-		answer_interrupted(loop, parked->unique);
-		park_free(parked);
-		return true;
-	}
-	if (link_epoch(loop->fs->link) || !needs_key(loop->fs, header))
-		return false;
-	return !park_add(&loop->park, header->unique, message, len);
 }
 
 static void note_init(struct loop *loop, const void *message)
@@ -330,23 +186,17 @@ static void note_init(struct loop *loop, const void *message)
 		loop->offered |= (uint64_t)init->flags2 << 32;
 }
 
-static ssize_t unpark(struct loop *loop, void *buf)
+/* Requests that are there before they are looked for: more could be served at once. */
+static void note_backlog(struct worker *w, bool more)
 {
-	struct parked *parked;
-	ssize_t len;
-
-	if (!loop->park.first || !link_epoch(loop->fs->link))
-		return -EAGAIN;
-	parked = park_take(&loop->park);
-	memcpy(buf, parked->message, parked->len);
-	len = (ssize_t)parked->len;
-	park_free(parked);
-	return len;
+	w->backlog = more ? w->backlog + 1 : 0;
+	if (w->backlog % BACKLOG == BACKLOG - 1)
+		crew_call(&w->loop->crew);
 }
 
 /*
- * The next request to serve. With @wait waits for it; else -EAGAIN when there is none.
- * -ENODEV after unmounting.
+ * The next request to serve. With @wait waits for it; else, or if others wait for it,
+ * -EAGAIN when there is none. -ENODEV after unmounting.
  */
 static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wait)
 {
@@ -355,21 +205,25 @@ static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wai
 	bool ended = false;
 
 	for (;;) {
-		ssize_t n = unpark(loop, buf);
+		ssize_t n = fuse_park_take(&loop->park, loop->fs, buf);
 		bool full = park_is_full(&loop->park) && !ended;
 
 		if (n > 0)
 			return n;
 		if (!full)
-			n = wait ? read_spinning(loop, buf) : read_once(loop, buf);
-		if (n > 0 && !park_request(loop, buf, (size_t)n))
+			n = read_once(loop, buf);
+		note_backlog(w, n > 0);
+		if (n == -EAGAIN && !full && wait)
+			n = read_spinning(w, buf);
+		if (n > 0 && !fuse_park_request(&loop->park, loop->fs, loop->fuse_fd, buf,
+						(size_t)n))
 			return n;
-		if (n == -EAGAIN && !wait)
+		if (n < 0 && (n != -EAGAIN || !wait))
 			return n;
-		if (n < 0 && n != -EAGAIN)
-			return n;
-		if (n == -EAGAIN) {
-			answer_dying(loop);
+		if (n < 0) {
+			fuse_park_answer_dying(&loop->park, loop->fuse_fd);
+			if (crew_leave(&loop->crew, w))
+				return n;
 			ended = sleep_until_ready(w, slot, !full);
 		}
 	}
@@ -423,21 +277,21 @@ static void idle(struct worker *w, unsigned *looks)
 {
 	if (w->fetches.first)
 		sched_yield();
-	else if (++*looks > MAX_LOOKS)
+	else if (++*looks > w->loop->max_looks)
 		engine_finish(w);
 }
 
 /*
- * Receives, dispatches and completes while the baton is ours. While requests are under
- * way it looks all ways, for requests, for completions and for what the store has read,
- * so that HSM and store work on some while others are taken in; it sleeps on /dev/fuse
- * only when nothing is.
+ * Receives, dispatches and completes while it has a seat. While requests are under way it
+ * looks all ways, for requests, for completions and for what the store has read, so that
+ * HSM and store work on some while others are taken in; it sleeps on /dev/fuse only when
+ * nothing is.
  */
 static void serve(struct worker *w)
 {
 	unsigned looks = 0;
 
-	while (w->has_baton) {
+	while (w->has_seat) {
 		struct engine_slot *slot = engine_slot_take(&w->engine);
 		ssize_t len = -EAGAIN;
 		bool busy;
@@ -456,7 +310,7 @@ static void serve(struct worker *w)
 		busy |= fetch_run(w);
 		busy |= engine_run(w);
 		if (fetch_overdue(w, busy))
-			worker_release_baton(w);
+			worker_leave_seat(w);
 		else if (busy)
 			looks = 0;
 		else
@@ -467,44 +321,30 @@ static void serve(struct worker *w)
 static void *worker_thread(void *arg)
 {
 	struct worker w = {.loop = arg};
+	struct crew *crew = &w.loop->crew;
 	int ret;
 
 	w.fs = w.loop->fs;
+	w.spin_ns = lesser(SPIN_MIN_NS, w.loop->max_spin_ns);
 	current = &w;
 	prctl(PR_SET_NAME, "hsmfs-worker");
-	pthread_mutex_lock(&w.loop->lock);
-	w.wipe_round = w.loop->wipe_round;
-	w.loop->nr_wiped++;
-	pthread_mutex_unlock(&w.loop->lock);
 	ret = engine_init(&w.engine);
 	if (ret) {
 		log_warn("a worker could not get memory for its ring (%s)",
 			 strerror(-ret));
-		if (loop_nr_workers(w.loop) == 1)
-			end_loop(&w); /* nobody would serve the mount */
+		crew_quit(crew);
 		return NULL;
 	}
-	while (take_baton(&w)) {
+	if (w.fs->poll_us != FS_POLL_DEFAULT)
+		queue_set_patience(&w.engine.queue, (uint32_t)w.fs->poll_us * 1000);
+	crew_enter(crew, &w);
+	while (crew_sit(crew, &w)) {
 		serve(&w);
 		worker_finish(&w);
 	}
 	worker_finish(&w);
 	engine_fini(&w.engine);
 	return NULL;
-}
-
-/* The lock is held. */
-static void start_worker(struct loop *loop)
-{
-	sigset_t all, before;
-
-	if (loop->nr_workers == MAX_WORKERS || loop->ended)
-		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	if (!pthread_create(&loop->threads[loop->nr_workers], NULL, worker_thread, loop))
-		loop->nr_workers++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /*
@@ -530,6 +370,16 @@ static void amend_init(struct loop *loop, const struct fuse_out_header *header,
 		init->flags2 |= (uint32_t)(flags >> 32);
 }
 
+/* FOPEN_PARALLEL_DIRECT_WRITES: libfuse 3.14 has no word for it. */
+static void amend_open(const struct fuse_out_header *header, struct iovec *iov)
+{
+	struct fuse_open_out *open = (void *)((char *)iov->iov_base + iov->iov_len);
+
+	/* the reply to a CREATE ends with it as well */
+	if (!header->error && iov->iov_len >= sizeof(*open))
+		open[-1].open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
+}
+
 static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct loop *loop = current ? current->loop : NULL;
@@ -541,6 +391,9 @@ static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
 		loop->init_pending = false;
 		amend_init(loop, iov[0].iov_base, &iov[1]);
 	}
+	if (current->parallel_writes && count == 2)
+		amend_open(iov[0].iov_base, &iov[1]);
+	current->parallel_writes = false;
 	return writev(fd, iov, count);
 }
 
@@ -550,100 +403,66 @@ static ssize_t loop_read(int fd, void *buf, size_t len, void *userdata)
 	return read(fd, buf, len);
 }
 
+static void set_patience(struct loop *loop)
+{
+	int us = loop->fs->poll_us;
+
+	loop->max_spin_ns = us == FS_POLL_DEFAULT ? SPIN_MAX_NS : (uint64_t)us * 1000;
+	loop->max_looks = us ? MAX_LOOKS : 0;
+}
+
 int loop_start(struct fuse_session *se, struct fs *fs, struct loop **out)
 {
 	static const struct fuse_custom_io io = {.writev = loop_writev,
 						 .read = loop_read};
 	struct loop *loop = calloc(1, sizeof(*loop));
+	int ret;
 
 	if (!loop)
 		return -ENOMEM;
 	loop->se = se;
 	loop->fs = fs;
 	loop->fuse_fd = fuse_session_fd(se);
-	loop->spin_ns = SPIN_MIN_NS;
+	set_patience(loop);
 	park_init(&loop->park);
-	pthread_mutex_init(&loop->lock, NULL);
-	pthread_cond_init(&loop->baton_free, NULL);
-	pthread_cond_init(&loop->wiped, NULL);
-	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (loop->wake_fd < 0 || fuse_session_custom_io(se, &io, loop->fuse_fd) ||
-	    fcntl(loop->fuse_fd, F_SETFL, O_RDWR | O_NONBLOCK)) {
-		int ret = errno ? -errno : -EIO;
-
-		close(loop->wake_fd);
-		free(loop);
+	ret = crew_init(&loop->crew, fs->workers, worker_thread, loop);
+	if (!ret)
+		ret = fuse_session_custom_io(se, &io, loop->fuse_fd);
+	if (!ret && fcntl(loop->fuse_fd, F_SETFL, O_RDWR | O_NONBLOCK))
+		ret = -errno;
+	if (!ret)
+		ret = crew_start(&loop->crew);
+	if (ret) {
+		loop_destroy(loop);
 		return ret;
 	}
-	pthread_mutex_lock(&loop->lock);
-	start_worker(loop);
-	pthread_mutex_unlock(&loop->lock);
 	*out = loop;
 	return 0;
 }
 
-/* The next thread to join; workers may still be started while others are waited for. */
-static bool thread_at(struct loop *loop, unsigned i, pthread_t *thread)
-{
-	bool is_there;
-
-	pthread_mutex_lock(&loop->lock);
-	is_there = i < loop->nr_workers;
-	if (is_there)
-		*thread = loop->threads[i];
-	pthread_mutex_unlock(&loop->lock);
-	return is_there;
-}
-
 void loop_join(struct loop *loop)
 {
-	pthread_t thread;
-
-	for (unsigned i = 0; thread_at(loop, i, &thread); i++)
-		pthread_join(thread, NULL);
+	crew_join(&loop->crew);
 }
 
 void loop_destroy(struct loop *loop)
 {
-	struct parked *parked;
-
-	while ((parked = park_take(&loop->park)))
-		park_free(parked);
-	close(loop->wake_fd);
-	pthread_cond_destroy(&loop->baton_free);
-	pthread_cond_destroy(&loop->wiped);
-	pthread_mutex_destroy(&loop->lock);
+	park_fini(&loop->park);
+	crew_fini(&loop->crew);
 	free(loop);
 }
 
 void loop_wake(struct loop *loop)
 {
-	eventfd_write(loop->wake_fd, 1);
+	crew_wake(&loop->crew);
 }
 
 void loop_wipe(struct loop *loop)
 {
-	struct timespec until;
-
-	pthread_mutex_lock(&loop->lock);
-	loop->wipe_round++;
-	loop->nr_wiped = 0;
-	pthread_cond_broadcast(&loop->baton_free);
-	loop_wake(loop);
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += WIPE_WAIT_S;
-	while (loop->nr_wiped < loop->nr_workers &&
-	       pthread_cond_timedwait(&loop->wiped, &loop->lock, &until) != ETIMEDOUT)
-		;
-	pthread_mutex_unlock(&loop->lock);
+	crew_wipe(&loop->crew);
 }
 
 unsigned loop_nr_workers(struct loop *loop)
 {
-	unsigned n;
-
-	pthread_mutex_lock(&loop->lock);
-	n = loop->nr_workers;
-	pthread_mutex_unlock(&loop->lock);
-	return n;
+	return crew_nr_workers(&loop->crew);
 }

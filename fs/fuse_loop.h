@@ -2,11 +2,9 @@
 /*
  * Takes requests from /dev/fuse and has workers serve them.
  *
- * One worker at a time holds the baton and receives: it looks for requests for a bounded,
+ * A worker that has a seat (fs/crew.h) receives: it looks for requests for a bounded,
  * adaptive time before it sleeps, takes several into its ring when there are several, and
- * serves them itself. It passes the baton on only when it has to wait for something slow,
- * so a lone client never pays for waking another thread. Workers are started when a
- * baton finds nobody.
+ * serves them itself.
  */
 #ifndef FS_FUSE_LOOP_H
 #define FS_FUSE_LOOP_H

@@ -42,7 +42,7 @@ static void do_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 	if (!ret)
 		ret = space_change(w, inode, what, (uint64_t)off, (uint64_t)len,
 				   mode & FALLOC_FL_KEEP_SIZE);
-	if (!w->fs->shared)
+	if (w->fs->cache == FS_CACHE_WRITEBACK)
 		file_written_back(inode);
 	fuse_reply_err(req, -ret);
 }

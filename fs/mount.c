@@ -24,12 +24,10 @@
 #include "fs/link.h"
 #include "fs/log.h"
 #include "fs/names.h"
+#include "fs/options.h"
 #include "fs/settle.h"
 #include "fs/volume/header.h"
 #include "fs/volume/mountctl.h"
-
-#define SHARED_OPTION "sharedstorage"
-#define ACL_OPTION    "acl"
 
 enum { MAX_WRITE = 1024 * 1024, MAX_BACKGROUND = 64 };
 
@@ -175,35 +173,6 @@ static char *escape(const char *text)
 	return out;
 }
 
-static bool is_word(const char *at, size_t len, const char *word)
-{
-	return len == strlen(word) && !strncmp(at, word, len);
-}
-
-/* Options of FUSE to @mount->options; ours to where they belong. 0 or -ENOMEM. */
-static int sort_options(struct mount *mount)
-{
-	const char *at = mount->config.options ? mount->config.options : "";
-	size_t word, used = 0;
-
-	mount->options = calloc(1, strlen(at) + 2);
-	if (!mount->options)
-		return -ENOMEM;
-	for (; *at; at += word + !!at[word]) {
-		word = strcspn(at, ",");
-		if (is_word(at, word, SHARED_OPTION)) {
-			mount->fs.shared = true;
-		} else if (is_word(at, word, ACL_OPTION)) {
-			mount->fs.acl = true;
-		} else if (word) {
-			mount->options[used++] = ',';
-			memcpy(mount->options + used, at, word);
-			used += word;
-		}
-	}
-	return 0;
-}
-
 static int add_options(struct mount *mount, struct fuse_args *args)
 {
 	char *directory = escape(mount->config.directory);
@@ -232,7 +201,6 @@ static void do_init(void *userdata, struct fuse_conn_info *conn)
 				       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 				       FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_CACHE_SYMLINKS |
 				       FUSE_CAP_EXPORT_SUPPORT;
-	static const unsigned caches = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS;
 	/* umasks are ours then: a default ACL counts in their place */
 	static const unsigned acls = FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 	static const unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
@@ -243,8 +211,10 @@ static void do_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want &= ~unwanted;
 	if (fs->acl)
 		conn->want |= conn->capable & acls;
+	if (fs->cache != FS_CACHE_WRITEBACK)
+		conn->want &= ~(unsigned)FUSE_CAP_WRITEBACK_CACHE;
 	if (fs->shared)
-		conn->want &= ~caches;
+		conn->want &= ~(unsigned)FUSE_CAP_CACHE_SYMLINKS;
 	conn->max_write = MAX_WRITE;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
@@ -409,7 +379,7 @@ int mount_start(const struct mount_config *config, struct mount **out, char *why
 		return -ENOMEM;
 	raise_file_limit();
 	block_signals();
-	ret = sort_options(mount);
+	ret = options_sort(config->options, &mount->fs, &mount->options, why, why_len);
 	if (!ret)
 		ret = open_volume(mount, why, why_len);
 	if (!ret)

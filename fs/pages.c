@@ -323,7 +323,7 @@ int pages_sync(struct worker *w, struct file *file)
 {
 	int error;
 
-	worker_release_baton(w);
+	worker_leave_seat(w);
 	while (fdatasync(file->fd)) {
 		error = errno;
 		if (error == EINTR)

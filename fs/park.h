@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests that came in while the volume was suspended, as they were read from /dev/fuse,
- * waiting to be dispatched. Not thread-safe: belongs to whoever holds the baton
- * (fs/fuse_loop.h).
+ * waiting to be dispatched. Thread-safe.
  */
 #ifndef FS_PARK_H
 #define FS_PARK_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +19,7 @@ struct parked {
 };
 
 struct park {
+	pthread_mutex_t lock;
 	struct parked *first, **end;
 	size_t bytes;
 };
@@ -32,6 +33,12 @@ enum { PARK_MAX_BYTES = 96 * 1024 * 1024 };
 
 void park_init(struct park *park);
 
+/* Frees what is there. */
+void park_fini(struct park *park);
+
+bool park_is_empty(const struct park *park);
+bool park_is_full(const struct park *park);
+
 /* Copies a request. -ENOMEM. */
 int park_add(struct park *park, uint64_t unique, const void *message, size_t len);
 
@@ -41,12 +48,11 @@ struct parked *park_take(struct park *park);
 /* Takes out the request @unique; NULL if it is not parked. */
 struct parked *park_take_unique(struct park *park, uint64_t unique);
 
-/* Takes out the first that @wanted is true of; NULL if there is none. */
+/* Takes out the first that @wanted, which must not use the park, is true of; NULL if
+ * there is none. */
 struct parked *park_take_if(struct park *park, bool (*wanted)(const struct parked *));
 
 /* Wipes (it may hold file data) and frees. */
 void park_free(struct parked *parked);
-
-bool park_is_full(const struct park *park);
 
 #endif

@@ -24,8 +24,11 @@ struct worker {
 	/* the request being dispatched, for waits that can be interrupted */
 	void *request;
 	bool (*interrupted)(void *request);
-	bool has_baton;	     /* see fs/fuse_loop.h */
-	unsigned wipe_round; /* the last one that this worker took part in */
+	bool has_seat;	      /* see fs/crew.h */
+	bool parallel_writes; /* the opening that is being answered allows them */
+	unsigned backlog;     /* requests in a row that were there already */
+	uint64_t spin_ns;     /* how long it looks for requests before it sleeps */
+	unsigned wipe_round;  /* the last one that this worker took part in */
 };
 
 /* The volume a worker serves. */
@@ -44,7 +47,10 @@ void worker_finish(struct worker *w);
 void worker_may_block(struct worker *w);
 
 /* The same without completing anything: for waiting until operations can complete. */
-void worker_release_baton(struct worker *w);
+void worker_leave_seat(struct worker *w);
+
+/* Direct writes of the file whose opening is about to be answered may run in parallel. */
+void worker_allow_parallel_writes(void);
 
 /* Takes part in the round of wiping that loop_wipe() may have begun. */
 void worker_wipe(struct worker *w);

@@ -162,6 +162,7 @@ class Hsmfs(FuseFileSystem):
     """Two daemons, hsmfs and hsmd, started by hsmsetup in folders of their own."""
 
     name = "hsmfs"
+    options = "rw"
 
     @classmethod
     def installed(cls, bin_dir):
@@ -187,7 +188,8 @@ class Hsmfs(FuseFileSystem):
         return json.loads(self.setup("status", "--json", self.mnt))
 
     def mount(self):
-        self.setup("open", "--key-file", self.key, self.backing, self.mnt)
+        self.setup("open", "--key-file", self.key, "-o", self.options,
+                   self.backing, self.mnt)
         status = self.status()
         self.pids = [status["hsmfs_pid"], status["hsmd_pid"]]
 
@@ -210,6 +212,30 @@ class Hsmfs(FuseFileSystem):
         super().destroy()
         for pid, name in zip(pids, ("hsmfs", "hsmd")):
             stop(pid, name)
+
+
+class HsmfsDirect(Hsmfs):
+    """Past the kernel's page cache."""
+
+    name, options = "hsmfs-direct", "direct_io"
+
+
+class HsmfsThrough(Hsmfs):
+    """Whose writes the kernel does not hold back."""
+
+    name, options = "hsmfs-through", "cache=writethrough"
+
+
+class HsmfsNoPoll(Hsmfs):
+    """Whose daemons never look for work before they sleep."""
+
+    name, options = "hsmfs-nopoll", "poll=off"
+
+
+class HsmfsWorkers(Hsmfs):
+    """Two receive at once, however few the cores."""
+
+    name, options = "hsmfs-workers2", "workers=2"
 
 
 class HsmfsVariant(Hsmfs):
@@ -289,4 +315,5 @@ class Cryfs(FuseFileSystem):
         return ["cryfs", "-f", self.backing, self.mnt]
 
 
-ALL = (FileSystem, Passthrough, Hsmfs, HsmfsNull, HsmfsInprocess, Gocryptfs, Securefs, Encfs, Cryfs)
+ALL = (FileSystem, Passthrough, Hsmfs, HsmfsDirect, HsmfsThrough, HsmfsNoPoll, HsmfsWorkers,
+       HsmfsNull, HsmfsInprocess, Gocryptfs, Securefs, Encfs, Cryfs)

@@ -86,7 +86,7 @@ static int reset(void **state)
 	memset(&fs, 0, sizeof(fs));
 	memset(&worker, 0, sizeof(worker));
 	worker.fs = &fs;
-	worker.has_baton = true;
+	worker.has_seat = true;
 	nr_turns = 0;
 	for (size_t i = 0; i < sizeof(store.bytes); i++)
 		store.bytes[i] = (uint8_t)(i % 251);
@@ -208,7 +208,7 @@ static void who_does_not_receive_waits(void **state)
 	struct job *job;
 
 	(void)state;
-	worker.has_baton = false;
+	worker.has_seat = false;
 	job = start(LEN);
 	check(job, LEN);
 	free(job);

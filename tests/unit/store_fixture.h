@@ -204,7 +204,7 @@ void worker_may_block(struct worker *w)
 	(void)w;
 }
 
-void worker_release_baton(struct worker *w)
+void worker_leave_seat(struct worker *w)
 {
 	(void)w;
 }
