@@ -7,6 +7,7 @@
 #include "fs/engine.h"
 #include "fs/fs.h"
 #include "fs/link.h"
+#include "fs/log.h"
 #include "fs/worker.h"
 
 enum {
@@ -156,6 +157,37 @@ static bool look_around(void *arg)
 	return false;
 }
 
+static bool is_in_flight(const struct engine *engine, uint64_t cookie)
+{
+	return cookie < RING_ENTRIES && engine->ops[cookie];
+}
+
+/*
+ * hsmd ends the connection over an operation that breaks the protocol. Submitted again it
+ * would end the next one, and have the volume suspended for ever.
+ */
+static void refuse(struct worker *w, uint32_t i)
+{
+	log_warn("an operation (%u) broke the HSM's protocol, and fails",
+		 w->engine.ops[i]->sqe.op);
+	w->engine.ops[i]->cqe.status = -EIO;
+	complete(w, i);
+}
+
+/*
+ * Who saw the connection end may have been faster than its last completion. Others are
+ * not taken: their output may have been wiped since.
+ */
+static void reap_refused(struct worker *w)
+{
+	struct engine *engine = &w->engine;
+	struct ring_cqe cqe;
+
+	while (queue_reap(&engine->queue, &cqe))
+		if (cqe.status == -EPROTO && is_in_flight(engine, cqe.cookie))
+			refuse(w, (uint32_t)cqe.cookie);
+}
+
 /* Attaches the ring and puts everything in flight on it (again). False: still suspended.
  */
 static bool attach(struct worker *w)
@@ -163,6 +195,7 @@ static bool attach(struct worker *w)
 	struct engine *engine = &w->engine;
 
 	engine->epoch = 0;
+	reap_refused(w);
 	if (link_attach(w->fs->link, &engine->queue, &engine->epoch)) {
 		engine->epoch = 0;
 		return false;
@@ -228,14 +261,18 @@ static bool reap(struct worker *w)
 
 	while (engine->epoch && queue_reap(&engine->queue, &cqe)) {
 		any = true;
-		if (cqe.cookie >= RING_ENTRIES || !engine->ops[cqe.cookie])
+		if (!is_in_flight(engine, cqe.cookie))
 			continue;
 		if (is_key_error(cqe.status)) {
 			handle_died(w, (uint32_t)cqe.cookie, cqe.status);
-			continue;
+		} else if (cqe.status == -EPROTO) {
+			link_lost(w->fs->link, engine->epoch);
+			engine->epoch = 0;
+			refuse(w, (uint32_t)cqe.cookie);
+		} else {
+			engine->ops[cqe.cookie]->cqe = cqe;
+			complete(w, (uint32_t)cqe.cookie);
 		}
-		engine->ops[cqe.cookie]->cqe = cqe;
-		complete(w, (uint32_t)cqe.cookie);
 	}
 	return any;
 }

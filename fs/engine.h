@@ -40,8 +40,9 @@ struct engine_slot {
 struct engine_op {
 	struct ring_sqe
 		sqe; /* offsets from engine_offset(); handle and cookie are filled in */
-	struct ring_cqe
-		cqe; /* status is a key error only if the wait was ended (-EINTR, -EIO) */
+	/* status is never a key error; -EINTR or -EIO if the wait for a key was ended,
+	 * and -EIO if the HSM takes the operation for a breach of protocol */
+	struct ring_cqe cqe;
 	void (*done)(struct worker *w, struct engine_op *op);
 	bool (*interrupted)(void *request); /* NULL: cannot be interrupted */
 	void *request;

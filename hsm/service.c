@@ -164,9 +164,10 @@ static int serve_batch(struct service *service, uint32_t tail)
 		/* the copy must be made before anything in it is looked at */
 		__asm__ volatile("" ::: "memory");
 		ret = serve(service, &sqe, &cqe, now_ms);
-		if (!ret)
-			complete(service, &cqe,
-				 service->sq_head == tail || cqe.len >= EARLY_WAKE_BYTES);
+		if (ret) /* so that the client knows which it was */
+			cqe = (struct ring_cqe){.cookie = sqe.cookie, .status = ret};
+		complete(service, &cqe,
+			 ret || service->sq_head == tail || cqe.len >= EARLY_WAKE_BYTES);
 	}
 	count_pages(service);
 	pthread_rwlock_unlock(&service->session->lock);

@@ -88,7 +88,7 @@ enum {
  *  -EACCES        the handle may not do this operation
  *  -EDQUOT        the session's limit of opened bytes is reached: later again
  *  -EIO           the HSM failed
- * A descriptor that breaks the protocol has no completion: the connection is closed.
+ *  -EPROTO        the descriptor breaks the protocol; it is the connection's last
  */
 struct ring_sqe {
 	uint8_t handle[WIRE_HANDLE_BYTES];

@@ -469,24 +469,32 @@ static void a_process_gets_its_share_of_connections(void **state)
 
 /* --- rings -------------------------------------------------------------------------- */
 
-/* True when hsmd closed the connection without a completion. */
+/*
+ * True when hsmd closed the connection. Before that it says which descriptor was wrong,
+ * if one was, and nothing else of it.
+ */
 static bool breaks_with(struct ring_sqe sqe, uint32_t ahead)
 {
 	struct hsm_client *user = use_session(keeper);
 	struct queue queue;
 	struct ring_cqe cqe;
 	struct pollfd end = {.fd = hsm_fd(user), .events = POLLIN};
-	bool completed = false, closed = false;
+	bool completed, closed;
 
+	sqe.cookie = 4711;
 	attach(&queue, user);
 	assert_int_equal(queue_submit(&queue, &sqe), 0);
 	queue.sq_tail += ahead;
 	queue_flush(&queue);
-	for (int i = 0; i < ANSWER_MS / 10 && !completed && !closed; i++) {
-		closed = poll(&end, 1, 0) == 1;
-		completed = await(&queue, &cqe, 10);
-	}
-	assert_true(completed != closed);
+	completed = await(&queue, &cqe, ahead ? 0 : ANSWER_MS);
+	closed = ahead || cqe.status == -EPROTO;
+	assert_true(completed == !ahead);
+	if (completed)
+		assert_int_equal(cqe.cookie, 4711);
+	if (closed)
+		assert_int_equal(poll(&end, 1, ANSWER_MS), 1);
+	if (completed && closed)
+		assert_int_equal(cqe.generation | cqe.len | cqe.flags, 0);
 	hsm_disconnect(user);
 	queue_fini(&queue);
 	return closed;

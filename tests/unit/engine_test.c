@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations that the HSM takes for a breach of protocol: they fail, and once. */
+#include "tests/unit/hsmd_fixture.h"
+
+#include <poll.h>
+
+#include "fs/engine.h"
+#include "fs/fs.h"
+#include "fs/link.h"
+#include "fs/worker.h"
+
+static struct hsmd hsmd;
+static struct hsm_client *owner;
+static struct fs fs;
+static struct worker w = {.fs = &fs};
+
+static void get_ticket(uint8_t ticket[WIRE_TICKET_BYTES])
+{
+	const struct wire_ticket want = {.rights = WIRE_MAY_OPEN | WIRE_MAY_SEAL};
+
+	assert_int_equal(hsm_ticket(owner, &want, ticket), 0);
+}
+
+static void resume(void)
+{
+	uint8_t ticket[WIRE_TICKET_BYTES];
+	char why[256] = "";
+
+	get_ticket(ticket);
+	assert_int_equal(link_resume(fs.link, ticket, why, sizeof(why)), 0);
+}
+
+/* Asked only where a suspended volume is waited for. */
+static bool yes(void *request)
+{
+	(void)request;
+	return true;
+}
+
+static int begin(void **state)
+{
+	uint8_t ticket[WIRE_TICKET_BYTES];
+	char why[256] = "";
+
+	(void)state;
+	hsmd_folders(&hsmd);
+	hsmd_start(&hsmd, NULL);
+	owner = own_session();
+	get_ticket(ticket);
+	assert_int_equal(link_create(ticket, &fs.link, why, sizeof(why)), 0);
+	assert_int_equal(engine_init(&w.engine), 0);
+	w.interrupted = yes;
+	return 0;
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	engine_fini(&w.engine);
+	link_destroy(fs.link);
+	hsm_disconnect(owner);
+	hsmd_stop(&hsmd);
+	hsmd_remove(&hsmd);
+	return 0;
+}
+
+static void count_done(struct worker *worker, struct engine_op *op)
+{
+	(void)worker;
+	*(bool *)op->request = true;
+}
+
+static struct engine_op good_op(bool *done)
+{
+	return (struct engine_op){.sqe = sqe_seal(),
+				  .done = count_done,
+				  .interrupted = yes,
+				  .request = done};
+}
+
+static struct engine_op bad_op(bool *done)
+{
+	struct engine_op op = good_op(done);
+
+	op.sqe.op = 99;
+	return op;
+}
+
+static void works(void)
+{
+	bool done;
+	struct engine_op op = good_op(&done);
+
+	assert_int_equal(engine_call(&w, &op), 0);
+}
+
+static void fails_without_being_waited_for(void **state)
+{
+	bool done;
+	struct engine_op op = bad_op(&done);
+
+	(void)state;
+	works();
+	assert_int_equal(engine_call(&w, &op), -EIO);
+	assert_int_equal(link_epoch(fs.link), 0);
+	resume();
+	works();
+	assert_int_not_equal(link_epoch(fs.link), 0);
+}
+
+static void takes_no_other_along(void **state)
+{
+	bool done[3] = {false};
+	struct engine_op ops[3] = {good_op(&done[0]), bad_op(&done[1]),
+				   good_op(&done[2])};
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		engine_submit(&w, &ops[i]);
+	while (!done[1]) {
+		engine_run(&w);
+		queue_wait(&w.engine.queue, 10);
+	}
+	assert_int_equal(ops[1].cqe.status, -EIO);
+	assert_true(done[0]);
+	assert_int_equal(ops[0].cqe.status, 0);
+	assert_false(done[2]);
+	resume();
+	engine_finish(&w);
+	assert_true(done[2]);
+	assert_int_equal(ops[2].cqe.status, 0);
+}
+
+/* The connection's end is seen, and the volume resumed, before the worker looks again. */
+static void fails_once_though_resumed_at_once(void **state)
+{
+	bool done = false;
+	struct engine_op op = bad_op(&done);
+	struct pollfd end = {.fd = link_fd(fs.link)};
+
+	(void)state;
+	engine_submit(&w, &op);
+	queue_flush(&w.engine.queue);
+	assert_int_equal(poll(&end, 1, ANSWER_MS), 1);
+	link_lost(fs.link, link_epoch(fs.link));
+	resume();
+	engine_finish(&w);
+	assert_true(done);
+	assert_int_equal(op.cqe.status, -EIO);
+	assert_int_not_equal(link_epoch(fs.link), 0);
+	works();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fails_without_being_waited_for),
+		cmocka_unit_test(takes_no_other_along),
+		cmocka_unit_test(fails_once_though_resumed_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, begin, finish);
+}
