@@ -7,11 +7,10 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "fs/volume/mountctl.h"
 #include "mkfs/cmd.h"
 #include "mkfs/control.h"
+#include "mkfs/dead.h"
 #include "mkfs/launch.h"
 #include "mkfs/options.h"
 #include "mkfs/say.h"
@@ -20,26 +19,20 @@ enum { PATIENCE_MS = 30000, BUSY_TRIES = 10, BUSY_WAIT_US = 100000 };
 
 /*
  * The process that serves @path, as a descriptor that names it even after its death; -1
- * when it does not say (it has died, or is another user's).
+ * when there is none (it has died, or is another user's).
  */
-static int find_process(const char *path)
+static int find_process(const char *path, pid_t *pid)
 {
-	json_t *request = control_request("status");
-	json_t *reply = NULL;
-	json_int_t pid = 0;
-
-	if (request && mountctl_call(path, request, CONTROL_QUICK_MS, &reply) == 0)
-		pid = json_integer_value(json_object_get(reply, "hsmfs_pid"));
-	json_decref(request);
-	json_decref(reply);
-	return pid > 0 && pid <= INT_MAX ? pidfd_open((pid_t)pid, 0) : -1;
+	*pid = 0;
+	mountctl_server(path, CONTROL_QUICK_MS, pid);
+	return *pid > 0 ? pidfd_open(*pid, 0) : -1;
 }
 
 static int unmount_once(const char *path, char *why, size_t why_len)
 {
 	if (geteuid() == 0)
 		return umount2(path, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
-	return launch_unmount(path, why, why_len);
+	return launch_unmount(path, false, why, why_len);
 }
 
 static int unmount(const char *path)
@@ -91,17 +84,25 @@ static int wait_for_end(const char *path, int process)
 int cmd_close(char *const args[], const struct options *options)
 {
 	char path[PATH_MAX];
+	bool is_dead;
+	pid_t pid;
 	int process, code = control_require(args[0], path);
 
 	(void)options;
 	if (code)
 		return code;
-	process = find_process(path);
-	code = unmount(path);
-	if (process >= 0) {
-		if (code == 0)
-			code = wait_for_end(path, process);
+	process = find_process(path, &pid);
+	is_dead = process >= 0 && dead_is(pid);
+	code = is_dead ? dead_unmount(path) : unmount(path);
+	if (code == 0 && process >= 0)
+		code = wait_for_end(path, process);
+	if (process >= 0)
 		close(process);
-	}
+	if (code == 0 && is_dead)
+		return say_error(
+			EXIT_INVALID,
+			"%s is unmounted, but hsmfs had been killed while the volume was "
+			"suspended: what was not yet written to the volume is lost.",
+			path);
 	return code;
 }

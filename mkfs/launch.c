@@ -127,9 +127,10 @@ static void read_text(int fd, char *text, size_t len)
 	text[strcspn(text, "\n")] = '\0';
 }
 
-int launch_unmount(const char *mountpoint, char *why, size_t why_len)
+int launch_unmount(const char *mountpoint, bool lazily, char *why, size_t why_len)
 {
-	const char *argv[] = {"fusermount3", "-u", "--", mountpoint, NULL};
+	const char *argv[] = {"fusermount3", lazily ? "-uz" : "-u", "--", mountpoint,
+			      NULL};
 	int fds[2];
 	pid_t pid;
 	int rc;

@@ -3,6 +3,7 @@
 #ifndef MKFS_LAUNCH_H
 #define MKFS_LAUNCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,8 +17,8 @@ int launch_hsmfs(const char *dir, const char *mountpoint, const char *mount_opti
 		 int read_only, const uint8_t ticket[WIRE_TICKET_BYTES]);
 
 /*
- * fusermount3 -u. 0, or -EBUSY or -EIO with what it said in @why.
+ * fusermount3 -u, @lazily with -z. 0, or -EBUSY or -EIO with what it said in @why.
  */
-int launch_unmount(const char *mountpoint, char *why, size_t why_len);
+int launch_unmount(const char *mountpoint, bool lazily, char *why, size_t why_len);
 
 #endif

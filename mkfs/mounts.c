@@ -36,6 +36,7 @@ static void unescape(char *text)
 
 /*
  * ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE SUPEROPTIONS
+ * DEVICE is MAJOR:MINOR, and 0:N for what has no device, as FUSE's connection N.
  * The mount point, within @line, or NULL.
  */
 static const char *parse_line(char *line, struct mount_entry *entry)
@@ -46,6 +47,8 @@ static const char *parse_line(char *line, struct mount_entry *entry)
 	if (!separator)
 		return NULL;
 	*separator = '\0';
+	entry->connection = 0;
+	sscanf(line, "%*u %*u 0:%u ", &entry->connection);
 	mountpoint = strtok_r(line, " ", &save);
 	for (int field = 1; mountpoint && field < 5; field++)
 		mountpoint = strtok_r(NULL, " ", &save);

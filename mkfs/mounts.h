@@ -12,6 +12,7 @@
 /* The topmost mount on a path. */
 struct mount_entry {
 	bool is_hsmfs;
+	unsigned connection; /* FUSE's number of it, if it has one */
 	char source[PATH_MAX];
 };
 

@@ -23,7 +23,6 @@
 
 enum {
 	HASH_BYTES = 16,
-	BACKLOG = 16,
 	SERVER_TIMEOUT_MS = 1000, /* a client that is slower is not hsmsetup */
 };
 
@@ -194,6 +193,26 @@ int mountctl_call(const char *mountpoint, const struct json_t *request, int time
 	return rc;
 }
 
+int mountctl_server(const char *mountpoint, int timeout_ms, pid_t *pid)
+{
+	struct sockaddr_un address;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int fd, rc = make_address(mountpoint, &address);
+
+	if (rc < 0)
+		return rc;
+	fd = connect_to(&address, timeout_ms);
+	if (fd < 0)
+		return fd;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		rc = -errno;
+	else
+		*pid = peer.pid;
+	close(fd);
+	return rc;
+}
+
 /* --- server ---------------------------------------------------------------------- */
 
 /* The directory of all sockets, locked: who holds it may replace a dead socket. */
@@ -256,7 +275,7 @@ int mountctl_listen(const char *mountpoint)
 	 * moment. */
 	if (fchmod(fd, 0600) < 0 ||
 	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, BACKLOG) < 0)
+	    listen(fd, SOMAXCONN) < 0)
 		rc = -errno;
 out:
 	close(dir);

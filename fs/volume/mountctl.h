@@ -17,6 +17,7 @@
 #define FS_VOLUME_MOUNTCTL_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 struct json_t;
 
@@ -35,6 +36,12 @@ int mountctl_listen(const char *mountpoint);
  */
 int mountctl_call(const char *mountpoint, const struct json_t *request, int timeout_ms,
 		  struct json_t **reply);
+
+/*
+ * The process that listens there, even if it does not answer; 0 when it is not of our
+ * process namespace. 0 or an error of mountctl_call()'s connecting.
+ */
+int mountctl_server(const char *mountpoint, int timeout_ms, pid_t *pid);
 
 /* Server: accepts one connection of our own user and reads its request. Descriptor or
  * -errno. */

@@ -202,11 +202,17 @@ static void test_silent_server_times_out(void **state)
 {
 	int fd = mountctl_listen(mountpoint);
 	json_t *reply;
+	pid_t pid = 0;
 
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(call("status", 100, &reply), -ETIMEDOUT);
+	/* but it is known who it is, however often it was asked */
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(mountctl_server(mountpoint, 5000, &pid), 0);
+	assert_int_equal(pid, getpid());
 	close(fd);
+	assert_int_equal(mountctl_server(mountpoint, 5000, &pid), -ECONNREFUSED);
 }
 
 static void test_hangup_and_rubbish_are_protocol_errors(void **state)
