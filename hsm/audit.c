@@ -1,32 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
+#include "hsm/api/auditlog.h"
 #include "hsm/audit.h"
+#include "hsm/audit_file.h"
 #include "hsm/clock.h"
 
-enum {
-	DIGEST_BYTES = 32,
-	LINE_MAX_BYTES = 1024, /* ours are shorter */
-	SUMMARY_MS = 60000,
-};
+enum { SUMMARY_MS = 60000 };
 
 static const char *const names[] = {
 	[AUDIT_START] = "start",
 	[AUDIT_STOP] = "stop",
 	[AUDIT_TORN] = "torn",
+	[AUDIT_ROTATED] = "rotated",
 	[AUDIT_TOKEN] = "token",
 	[AUDIT_CREATE] = "create",
 	[AUDIT_UNLOCK] = "unlock",
@@ -48,16 +42,15 @@ struct summary {
 
 static struct {
 	pthread_mutex_t lock;
-	int fd;
+	struct audit_file file;
 	uint64_t lost; /* events that could not be written */
-	uint8_t chain[DIGEST_BYTES];
 	struct summary summaries[NR_EVENTS];
-} audit = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1};
+} audit = {.lock = PTHREAD_MUTEX_INITIALIZER, .file = {.dir = -1, .fd = -1}};
 
 /* --- a line ------------------------------------------------------------------------ */
 
 struct line {
-	char text[LINE_MAX_BYTES];
+	char text[AUDIT_LINE_MAX];
 	size_t len;
 };
 
@@ -115,41 +108,24 @@ static void compose(struct line *line, const struct audit_record *record)
 		add(line, ",\"lost\":%llu", (unsigned long long)audit.lost);
 	add(line, ",\"result\":\"%s\"",
 	    record->result ? strerrorname_np(-record->result) : "ok");
-	add_hex(line, "prev", audit.chain, DIGEST_BYTES);
+	add_hex(line, "prev", audit.file.chain, AUDIT_DIGEST_BYTES);
 	add(line, "}\n");
 }
 
-/* --- the file ---------------------------------------------------------------------- */
+/* --- the log ----------------------------------------------------------------------- */
 
-static int digest(const void *text, size_t len, uint8_t out[DIGEST_BYTES])
+static void rotate(void)
 {
-	return EVP_Digest(text, len, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
-}
+	const struct audit_record rotated = {.event = AUDIT_ROTATED, .slot = -1};
+	struct line line;
+	int ret;
 
-/*
- * One write(), so that a crash can cut the last line but not mix two. What a failed one
- * may have left is a line that was cut off.
- */
-static int append(const struct line *line)
-{
-	uint8_t next[DIGEST_BYTES];
-	int ret = digest(line->text, line->len - 1, next);
-	off_t end = lseek(audit.fd, 0, SEEK_END);
-	ssize_t n;
-
+	compose(&line, &rotated);
+	ret = audit_file_rotate(&audit.file, line.text, line.len);
 	if (ret)
-		return ret;
-	if (end < 0)
-		return -errno;
-	n = write(audit.fd, line->text, line->len);
-	if (n == (ssize_t)line->len) {
-		memcpy(audit.chain, next, sizeof(next));
-		return 0;
-	}
-	ret = n < 0 ? -errno : -ENOSPC;
-	if (ftruncate(audit.fd, end))
-		syslog(LOG_ERR, "the audit log ends in half a line");
-	return ret;
+		syslog(LOG_ERR, "the audit log cannot be put aside: %s", strerror(-ret));
+	else
+		audit.lost = 0;
 }
 
 /* The lock is held. */
@@ -158,10 +134,11 @@ static void write_locked(const struct audit_record *record, bool sync)
 	struct line line;
 	int ret;
 
+	/* what is said of the line before stays with it */
+	if (record->event != AUDIT_TORN && audit_file_is_full(&audit.file))
+		rotate();
 	compose(&line, record);
-	ret = append(&line);
-	if (!ret && sync && fdatasync(audit.fd))
-		ret = -errno;
+	ret = audit_file_append(&audit.file, line.text, line.len, sync);
 	if (ret) {
 		audit.lost++;
 		syslog(LOG_ERR, "audit log: %s: %s", strerror(-ret), line.text);
@@ -191,7 +168,7 @@ void audit_write(const struct audit_record *record)
 	uint64_t now = clock_now_ms();
 
 	pthread_mutex_lock(&audit.lock);
-	if (audit.fd >= 0) {
+	if (audit.file.fd >= 0) {
 		flush_summary(AUDIT_HANDLES, now, false);
 		flush_summary(AUDIT_LIMIT, now, false);
 		write_locked(record, true);
@@ -204,7 +181,7 @@ void audit_refused(enum audit_event event, const uint8_t uuid[KEYSLOT_UUID_BYTES
 	struct summary *summary = &audit.summaries[event];
 
 	pthread_mutex_lock(&audit.lock);
-	if (audit.fd >= 0) {
+	if (audit.file.fd >= 0) {
 		summary->mixed |=
 			summary->count && memcmp(summary->uuid, uuid, KEYSLOT_UUID_BYTES);
 		memcpy(summary->uuid, uuid, KEYSLOT_UUID_BYTES);
@@ -214,78 +191,20 @@ void audit_refused(enum audit_event event, const uint8_t uuid[KEYSLOT_UUID_BYTES
 	pthread_mutex_unlock(&audit.lock);
 }
 
-/* --- going on with a log ------------------------------------------------------------ */
-
-/*
- * The chain's value after the last line. A line without its newline was cut off by a
- * crash: it gets one, and the next line says so. A line longer than any of ours is hashed
- * from its last LINE_MAX_BYTES on, which no verifier accepts: nor is it one of ours.
- */
-static int find_end(bool *torn)
-{
-	char tail[2 * LINE_MAX_BYTES];
-	off_t size = lseek(audit.fd, 0, SEEK_END);
-	off_t from = size > (off_t)sizeof(tail) ? size - (off_t)sizeof(tail) : 0;
-	const char *start;
-	ssize_t n;
-
-	*torn = false;
-	if (size <= 0)
-		return size < 0 ? -errno : 0;
-	n = pread(audit.fd, tail, (size_t)(size - from), from);
-	if (n != size - from)
-		return n < 0 ? -errno : -EIO;
-	*torn = tail[n - 1] != '\n';
-	if (*torn && write(audit.fd, "\n", 1) != 1)
-		return -errno;
-	n -= !*torn;
-	start = memrchr(tail, '\n', (size_t)n);
-	start = start ? start + 1 : tail;
-	return digest(start, (size_t)(tail + n - start), audit.chain);
-}
-
-static int open_log(const char *path)
-{
-	struct stat st;
-	int fd = open(path,
-		      O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-		      0600);
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st))
-		ret = -errno;
-	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
-		ret = -EPERM;
-	else if (flock(fd, LOCK_EX | LOCK_NB))
-		ret = errno == EWOULDBLOCK ? -EBUSY : -errno;
-	if (ret) {
-		close(fd);
-		return ret;
-	}
-	return fd;
-}
-
 int audit_open(const char *state_dir, char *why, size_t why_len)
 {
 	struct audit_record torn_line = {.event = AUDIT_TORN, .slot = -1};
-	char path[4096];
 	bool torn;
-	int ret = -ENAMETOOLONG;
+	int ret;
 
-	memset(audit.chain, 0, sizeof(audit.chain));
 	memset(audit.summaries, 0, sizeof(audit.summaries));
-	if ((size_t)snprintf(path, sizeof(path), "%s/audit.jsonl", state_dir) <
-	    sizeof(path))
-		ret = audit.fd = open_log(path);
-	if (ret >= 0)
-		ret = find_end(&torn);
+	ret = audit_file_init(&audit.file, state_dir, &torn);
 	if (ret < 0) {
-		snprintf(why, why_len, "the audit log %s/audit.jsonl cannot be used (%s)",
+		snprintf(why, why_len,
+			 "the audit log %s/" AUDITLOG_FILE " cannot be used (%s)",
 			 state_dir,
 			 ret == -EBUSY ? "another hsmd writes it" : strerror(-ret));
-		audit_close();
+		audit_file_fini(&audit.file);
 		return ret;
 	}
 	if (torn)
@@ -296,11 +215,10 @@ int audit_open(const char *state_dir, char *why, size_t why_len)
 void audit_close(void)
 {
 	pthread_mutex_lock(&audit.lock);
-	if (audit.fd >= 0) {
+	if (audit.file.fd >= 0) {
 		flush_summary(AUDIT_HANDLES, 0, true);
 		flush_summary(AUDIT_LIMIT, 0, true);
-		close(audit.fd);
 	}
-	audit.fd = -1;
+	audit_file_fini(&audit.file);
 	pthread_mutex_unlock(&audit.lock);
 }

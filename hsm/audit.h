@@ -2,7 +2,8 @@
 /*
  * The audit log: audit.jsonl in the state directory, one JSON object a line, each with
  * the SHA-256 of the line before, so that a line that was changed, removed or put in is
- * found (hsm/PROTOCOL.md). It has no key, passphrase, file name or path in it.
+ * found (hsm/PROTOCOL.md). It has no key, passphrase, file name or path in it. When it is
+ * long it is put aside, and the oldest of those that were is removed.
  *
  * One log per process; every call but audit_open() and audit_close() is thread-safe and,
  * without an open log, does nothing. An event that cannot be written goes to syslog and
@@ -20,8 +21,9 @@
 enum audit_event {
 	AUDIT_START,
 	AUDIT_STOP,
-	AUDIT_TORN,  /* the line before was cut off by a crash */
-	AUDIT_TOKEN, /* a TPM was opened; tpm */
+	AUDIT_TORN,    /* the line before was cut off by a crash */
+	AUDIT_ROTATED, /* the log was put aside and another begun */
+	AUDIT_TOKEN,   /* a TPM was opened; tpm */
 	AUDIT_CREATE,
 	AUDIT_UNLOCK, /* slot, result */
 	AUDIT_SLOT,   /* a key slot was made; slot, tpm, result */

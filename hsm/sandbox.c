@@ -342,6 +342,7 @@ static const int calls[] = {
 	CALL(fdatasync),
 	CALL(ftruncate),
 	CALL(flock),
+	CALL(linkat),
 	CALL(renameat),
 	CALL(renameat2),
 	CALL(unlink),

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout: 180
 # The audit log tells what happened, never what was in it, and shows who changed it.
 . "$WORK/tests/lib/common.sh"
 
@@ -57,6 +58,58 @@ for n in 2 4 $((lines - 1)); do
 	expect_exit 1 hsmsetup audit verify
 done
 cp good "$LOG"
+expect_exit 0 hsmsetup audit verify
+
+# A long log is put aside, and the oldest part of a very long one removed.
+make_long() {
+	kill_all hsmd
+	python3 - "$LOG" <<-'END'
+		import hashlib, sys
+		with open(sys.argv[1], "rb+") as log:
+		    line = log.read().splitlines()[-1]
+		    while log.tell() < 4 << 20:
+		        line = b'{"event":"lock","result":"ok","prev":"%s"}' % hashlib.sha256(line).hexdigest().encode()
+		        log.write(line + b"\n")
+	END
+	hsmsetup open --key-file "$KEY" "$ENC" "$MNT"
+	close_volume
+}
+old() {
+	echo "${LOG%.jsonl}.$1.jsonl"
+}
+# verify_fails SENTENCE
+verify_fails() {
+	expect_exit 1 hsmsetup audit verify
+	expect_sentence "$1"
+}
+make_long
+[ "$(stat -c %a "$LOG" "$(old 1)" | sort -u)" = 600 ] || die "others may read the log"
+expect_exit 0 hsmsetup audit verify
+! grep -q Older out || die "$(cat out)"
+same "the first event of another part" "$(head -n 1 "$LOG" | jq -r .event)" rotated
+expect_exit 0 hsmsetup audit show
+[ "$(grep -c ' rotated ' out)" -eq 1 ] && grep -q ' create ' out
+sed -i 1d "$(old 1)"
+verify_fails "line 1 of audit.1.jsonl does not follow"
+for _ in 2 3 4; do
+	make_long
+done
+[ ! -e "$(old 1)" ] || die "the oldest part is there still"
+expect_exit 0 hsmsetup audit verify
+grep -q Older out
+for n in 2 3 4; do
+	mv "$(old $n)" kept
+	verify_fails "audit.3.jsonl of the audit log is missing\|has lost files"
+	mv kept "$(old $n)"
+done
+verify_is_sure_of_part() { # N
+	cp "$(old "$1")" kept
+	sed -i 1d "$(old "$1")"
+	verify_fails "line 1 of audit.$1.jsonl does not follow"
+	cp kept "$(old "$1")"
+}
+verify_is_sure_of_part 2
+verify_is_sure_of_part 4
 expect_exit 0 hsmsetup audit verify
 
 # A log that cannot be written is said at the start, not ignored.

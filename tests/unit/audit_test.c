@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 
+#include "hsm/api/auditlog.h"
 #include "hsm/audit.h"
 #include "hsm/clock.h"
 
@@ -43,20 +44,17 @@ static void note(enum audit_event event)
 }
 
 /*
- * Lines with @word. Every line must name the digest of the one before; those that were
- * cut off are counted in *@torn.
+ * Lines with @word in a file. Every line must name the digest of the one before, which
+ * for the first is @chain; those that were cut off are counted in *@torn.
  */
-static int count(const char *word, int *torn)
+static int count_in(const char *name, char chain[65], const char *word, int *torn)
 {
-	char line[2048], chain[65], want[80];
+	char line[2048], want[80];
 	uint8_t digest[32];
-	FILE *file = fopen(path, "r");
+	FILE *file = fopen(name, "r");
 	int n = 0;
 
-	*torn = 0;
 	assert_non_null(file);
-	memset(chain, '0', 64);
-	chain[64] = '\0';
 	while (fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
 		snprintf(want, sizeof(want), "\"prev\":\"%s\"}", chain);
@@ -71,6 +69,22 @@ static int count(const char *word, int *torn)
 	}
 	fclose(file);
 	return n;
+}
+
+static void chain_begin(char chain[65])
+{
+	memset(chain, '0', 64);
+	chain[64] = '\0';
+}
+
+/* The same in a log that was never put aside. */
+static int count(const char *word, int *torn)
+{
+	char chain[65];
+
+	*torn = 0;
+	chain_begin(chain);
+	return count_in(path, chain, word, torn);
 }
 
 static int lines_with(const char *word)
@@ -192,6 +206,162 @@ static void not_our_file(void **state)
 	assert_true(strlen(why) > 20);
 }
 
+/* --- when it is long ---------------------------------------------------------------- */
+
+enum { FILE_BYTES = 4 * 1024 * 1024 + 2048 };
+
+static const char *old_path(unsigned number)
+{
+	static char old[PATH_MAX + AUDITLOG_NAME_BYTES];
+	char name[AUDITLOG_NAME_BYTES];
+
+	auditlog_name(number, name);
+	assert_int_equal(auditlog_number(name), number);
+	snprintf(old, sizeof(old), "%s/%s", state_dir, name);
+	return old;
+}
+
+static bool is_there(const char *name)
+{
+	return access(name, F_OK) == 0;
+}
+
+static off_t size_of(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(stat(name, &st), 0);
+	return st.st_size;
+}
+
+/* A line that is not waited for. */
+static void add_line(void)
+{
+	now += 60000;
+	audit_refused(AUDIT_HANDLES, some_uuid);
+}
+
+/* Adds lines until it is put aside as number @old. How many. */
+static int fill(unsigned old)
+{
+	int n = 0;
+
+	while (!is_there(old_path(old))) {
+		add_line();
+		n++;
+	}
+	return n;
+}
+
+/* The first line of a file that another one precedes: what it says of that is in @chain.
+ */
+static void read_start(const char *name, char chain[65])
+{
+	static const char key[] = "\"prev\":\"";
+	char line[2048], *prev;
+	FILE *file = fopen(name, "r");
+
+	assert_non_null(file);
+	assert_non_null(fgets(line, sizeof(line), file));
+	fclose(file);
+	assert_non_null(strstr(line, "\"rotated\""));
+	prev = strstr(line, key);
+	assert_non_null(prev);
+	snprintf(chain, 65, "%s", prev + strlen(key));
+}
+
+static void old_lines_go_when_there_are_many(void **state)
+{
+	const unsigned last = AUDITLOG_KEPT + 3;
+	char chain[65], kept[65];
+	int torn = 0, n;
+
+	(void)state;
+	for (unsigned i = 1; i <= last; i++) {
+		n = fill(i);
+		if (i % 2)
+			reopen();
+	}
+	for (unsigned i = 1; i <= last - AUDITLOG_KEPT; i++)
+		assert_false(is_there(old_path(i)));
+	assert_false(is_there(old_path(last + 1)));
+	/* and the others follow each other, up to what is written now */
+	read_start(old_path(last - AUDITLOG_KEPT + 1), chain);
+	for (unsigned i = last - AUDITLOG_KEPT + 1; i <= last; i++) {
+		read_start(old_path(i), kept);
+		assert_string_equal(chain, kept);
+		assert_true(size_of(old_path(i)) < FILE_BYTES);
+		assert_int_equal(count_in(old_path(i), chain, "handles-refused", &torn),
+				 n);
+	}
+	note(AUDIT_STOP);
+	assert_int_equal(count_in(path, chain, "\"stop\"", &torn), 1);
+	assert_int_equal(torn, 0);
+}
+
+/* It has both names then, and of the next one there may be a part. */
+static void crash_while_it_is_put_aside(void **state)
+{
+	char chain[65], next[PATH_MAX + 16];
+	int torn = 0;
+	FILE *file;
+
+	(void)state;
+	note(AUDIT_START);
+	audit_close();
+	assert_int_equal(link(path, old_path(1)), 0);
+	snprintf(next, sizeof(next), "%s/audit.next", state_dir);
+	file = fopen(next, "w");
+	assert_non_null(file);
+	fputs("half a li", file);
+	fclose(file);
+	assert_int_equal(audit_open(state_dir, why, sizeof(why)), 0);
+	note(AUDIT_STOP);
+	assert_int_equal(lines_with("\"start\""), 1);
+	while (size_of(path) < FILE_BYTES && size_of(old_path(1)) == size_of(path))
+		add_line();
+	assert_false(is_there(old_path(2)));
+	chain_begin(chain);
+	assert_int_equal(count_in(old_path(1), chain, "\"st", &torn), 2);
+	count_in(path, chain, "", &torn);
+	assert_int_equal(torn, 0);
+	assert_true(size_of(path) < 10000);
+}
+
+/* Then it gets longer, until it can. */
+static void nothing_is_lost_that_cannot_be_put_aside(void **state)
+{
+	char chain[65];
+	int torn = 0, n = 0;
+
+	(void)state;
+	assert_int_equal(mkdir(old_path(1), 0700), 0);
+	for (; size_of(path) < FILE_BYTES + 1024 * 1024; n++)
+		add_line();
+	assert_int_equal(lines_with("handles-refused"), n);
+	assert_int_equal(rmdir(old_path(1)), 0);
+	n += fill(1);
+	chain_begin(chain);
+	assert_int_equal(count_in(old_path(1), chain, "handles-refused", &torn) +
+				 count_in(path, chain, "handles-refused", &torn),
+			 n);
+	assert_int_equal(torn, 0);
+}
+
+static void names_of_old_files(void **state)
+{
+	static const char *const others[] = {
+		"audit.jsonl",	  "audit.0.jsonl",
+		"audit.01.jsonl", "audit.-1.jsonl",
+		"audit.1.jsonl~", "audit.9999999999.jsonl",
+		"audit. 1.jsonl", "",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		assert_int_equal(auditlog_number(others[i]), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -203,6 +373,10 @@ int main(void)
 		TEST(cut_line_is_noted),
 		TEST(one_writer_only),
 		TEST(not_our_file),
+		TEST(old_lines_go_when_there_are_many),
+		TEST(crash_while_it_is_put_aside),
+		TEST(nothing_is_lost_that_cannot_be_put_aside),
+		cmocka_unit_test(names_of_old_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
