@@ -21,7 +21,7 @@ echo old >"$A/file"
 sync "$A/file"
 kill_all hsmfs # a lock whose holder has died is none
 hsmsetup close "$A"
-flock "$ENC/.hsmfs/lock" sleep 100 &
+flock -o "$ENC/.hsmfs/lock" sleep 100 &
 holder=$!
 while flock -n "$ENC/.hsmfs/lock" true; do sleep 0.05; done
 expect_exit 5 hsmsetup open --key-file "$KEY" "$ENC" "$B"
