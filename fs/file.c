@@ -83,6 +83,26 @@ static bool is_open_for(const struct file *file, bool writable)
 	return file->fd >= 0 && (file->writable || !writable);
 }
 
+/*
+ * Others may be reading through the descriptor right now: its number stays. The lock that
+ * one of them has on it against other machines would go: these are waited for.
+ */
+static int exchange(struct worker *w, struct file *file, int fd)
+{
+	struct range all = {.first = 0, .last = RANGE_END, .exclusive = true};
+	int ret = 0;
+
+	if (w->fs->shared)
+		range_wait(&file->pages, &all);
+	if (dup3(fd, file->fd, O_CLOEXEC) < 0)
+		ret = -errno;
+	else
+		file->writable = true;
+	if (w->fs->shared)
+		range_release(&file->pages, &all);
+	return ret;
+}
+
 /* Makes @fd the file's descriptor, or drops it if another thread was faster. Owns fd. */
 static int install(struct worker *w, struct file *file, int fd, bool writable)
 {
@@ -96,10 +116,7 @@ static int install(struct worker *w, struct file *file, int fd, bool writable)
 			return 0;
 		file->fd = -1;
 	} else if (!is_open_for(file, writable)) {
-		/* others may be reading through it right now: keep the number */
-		ret = dup3(fd, file->fd, O_CLOEXEC) < 0 ? -errno : 0;
-		if (!ret)
-			file->writable = true;
+		ret = exchange(w, file, fd);
 	}
 	close(fd);
 	return ret;
@@ -146,6 +163,9 @@ static int count_open(struct worker *w, struct inode *inode, int fd, bool writab
 {
 	int ret = 0;
 
+	/* exchange() must not wait for what this worker has under way itself */
+	if (fd >= 0 && w->fs->shared)
+		worker_may_block(w);
 	pthread_mutex_lock(&inode->lock);
 	if (fd >= 0)
 		ret = inode->file ? install(w, inode->file, fd, writable)

@@ -53,14 +53,14 @@ int pages_learn(struct worker *w, struct file *file)
  */
 static void lock_shared(struct worker *w, struct file *file, struct range *range)
 {
-	struct flock all = {.l_type = file->writable ? F_WRLCK : F_RDLCK,
-			    .l_whence = SEEK_SET};
+	struct flock all = {.l_whence = SEEK_SET};
 
 	range->first = 0;
 	range->last = RANGE_END;
 	range->exclusive = true;
 	worker_may_block(w);
 	range_wait(&file->pages, range);
+	all.l_type = file->writable ? F_WRLCK : F_RDLCK;
 	while (fcntl(file->fd, F_OFD_SETLKW, &all) && errno == EINTR)
 		;
 	range_set_outer(&file->pages, file->fd);

@@ -93,6 +93,44 @@ for i in $(seq 100); do
 done
 same "lines" "$(uniq -c "$B/log" | awk '$1 == 2' | wc -l)" 100
 
+# A reader's lock against other machines lasts as long as it reads, even if the file is
+# opened for writing meanwhile.
+others_may_write() {
+	python3 - "$backing" <<-'END'
+		import fcntl, sys
+		with open(sys.argv[1], "rb+") as file:
+		    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+	END
+}
+others_wait() {
+	! others_may_write 2>/dev/null
+}
+random_bytes 300000 shared >"$A/read"
+backing=$(backing_of_size 300000)
+exec 5<"$A/read"
+hsmd=$(pids_of hsmd)
+kill -STOP "$hsmd"
+head -c 300000 <&5 >got &
+reader=$!
+for _ in $(seq 600); do
+	! others_wait || break
+	sleep 0.1
+done
+others_wait || die "the reader has no lock"
+(exec 6<>/dev/fd/5) & # by no name: none can be looked up now
+opener=$!
+for _ in $(seq 20); do
+	kill -0 $opener 2>/dev/null || break
+	sleep 0.1
+done
+others_wait || die "the reader has lost its lock"
+kill -CONT "$hsmd"
+wait $reader
+wait $opener
+cmp got <(random_bytes 300000 shared)
+exec 5<&-
+others_may_write || die "a lock was left"
+
 # The volume is looked at when it is next mounted alone, and all is well.
 hsmsetup close "$B"
 close_volume
