@@ -60,6 +60,7 @@ enum change {
 	ZERO,
 	ALLOCATE,
 	FSYNC,
+	FAIL, /* the includer's: the next step */
 };
 
 struct step {
