@@ -35,8 +35,19 @@ uint32_t tpm_code(TSS2_RC rc);
 int tpm_errno(TSS2_RC rc);
 
 /*
- * The values of the PCRs in @pcrs->mask. 0, -EOPNOTSUPP (one is not there), or
- * tpm_errno()'s. As all below: the lock is held.
+ * A session salted with the storage root key, so that who is on the bus neither learns
+ * auth values and what is encrypted nor can change what it is used for. Ended by
+ * tpm_flush(). As all below: the lock is held.
+ */
+TSS2_RC tpm_session_open(struct token *token, TPM2_SE type, TPMA_SESSION flags,
+			 ESYS_TR *session);
+
+/* Ends a session or unloads an object; ESYS_TR_NONE is allowed. */
+void tpm_flush(struct token *token, ESYS_TR handle);
+
+/*
+ * The values of the PCRs in @pcrs->mask, authenticated by the TPM. 0, -EOPNOTSUPP (one is
+ * not there), or tpm_errno()'s.
  */
 int tpm_pcr_read(struct token *token, struct token_pcrs *pcrs);
 

@@ -50,11 +50,17 @@ static bool take_values(uint32_t read, const TPML_DIGEST *digests,
 	return nr == digests->count;
 }
 
-/* A TPM gives a few at a time. */
+/*
+ * A TPM gives a few at a time. The session is there for its HMAC: else who is on the bus
+ * could have a slot bound to values that only his system has.
+ */
 int tpm_pcr_read(struct token *token, struct token_pcrs *pcrs)
 {
+	ESYS_TR session = ESYS_TR_NONE;
 	uint32_t left = pcrs->mask;
-	int ret = 0;
+	int ret = tpm_errno(tpm_session_open(
+		token, TPM2_SE_HMAC, TPMA_SESSION_AUDIT | TPMA_SESSION_CONTINUESESSION,
+		&session));
 
 	memset(pcrs->values, 0, sizeof(pcrs->values));
 	while (left && !ret) {
@@ -63,7 +69,7 @@ int tpm_pcr_read(struct token *token, struct token_pcrs *pcrs)
 		uint32_t counter, read = 0;
 
 		select_pcrs(left, &want);
-		ret = tpm_errno(Esys_PCR_Read(token->esys, ESYS_TR_NONE, ESYS_TR_NONE,
+		ret = tpm_errno(Esys_PCR_Read(token->esys, session, ESYS_TR_NONE,
 					      ESYS_TR_NONE, &want, &counter, &got,
 					      &digests));
 		if (!ret)
@@ -74,6 +80,7 @@ int tpm_pcr_read(struct token *token, struct token_pcrs *pcrs)
 		Esys_Free(got);
 		Esys_Free(digests);
 	}
+	tpm_flush(token, session);
 	return ret;
 }
 

@@ -31,11 +31,8 @@ static const TPM2B_PUBLIC sealed_template = {
 		},
 };
 
-/*
- * A session salted with the storage root key, so that who listens on the bus learns
- * neither auth values nor parameters. Ended by session_close().
- */
-static TSS2_RC session_open(struct token *token, TPM2_SE type, ESYS_TR *session)
+TSS2_RC tpm_session_open(struct token *token, TPM2_SE type, TPMA_SESSION flags,
+			 ESYS_TR *session)
 {
 	static const TPMT_SYM_DEF aes = {
 		.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
@@ -48,7 +45,12 @@ static TSS2_RC session_open(struct token *token, TPM2_SE type, ESYS_TR *session)
 		*session = ESYS_TR_NONE;
 		return rc;
 	}
-	return Esys_TRSess_SetAttributes(token->esys, *session, SESSION_FLAGS, 0xff);
+	return Esys_TRSess_SetAttributes(token->esys, *session, flags, 0xff);
+}
+
+static TSS2_RC session_open(struct token *token, TPM2_SE type, ESYS_TR *session)
+{
+	return tpm_session_open(token, type, SESSION_FLAGS, session);
 }
 
 /*
@@ -64,7 +66,7 @@ static void scrub(struct token *token)
 	Esys_Free(noise);
 }
 
-static void flush(struct token *token, ESYS_TR handle)
+void tpm_flush(struct token *token, ESYS_TR handle)
 {
 	if (handle != ESYS_TR_NONE)
 		Esys_FlushContext(token->esys, handle);
@@ -137,7 +139,7 @@ static int create(struct token *token, ESYS_TR session,
 	if (rc == TSS2_RC_SUCCESS) {
 		rc = Esys_Load(token->esys, token->srk, session, ESYS_TR_NONE,
 			       ESYS_TR_NONE, private, public, &object);
-		flush(token, object);
+		tpm_flush(token, object);
 	}
 	ret = tpm_errno(rc);
 	if (ret == 0)
@@ -187,7 +189,7 @@ static int demand_pcrs(struct token *token, struct token_pcrs *pcrs,
 		template->publicArea.objectAttributes &=
 			~(TPMA_OBJECT)TPMA_OBJECT_USERWITHAUTH;
 	}
-	flush(token, trial);
+	tpm_flush(token, trial);
 	Esys_Free(digest);
 	return tpm_errno(rc);
 }
@@ -218,7 +220,7 @@ int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 		out->pcrs = now;
 	scrub_slot(token);
 	scrub(token);
-	flush(token, session);
+	tpm_flush(token, session);
 	pthread_mutex_unlock(&token->lock);
 	secmem_free(sensitive);
 	return ret;
@@ -343,7 +345,7 @@ static int unseal(struct token *token, ESYS_TR object, ESYS_TR session,
 		secmem_wipe(data, sizeof(*data));
 	Esys_Free(data);
 	forget_auth(token, object);
-	flush(token, policy);
+	tpm_flush(token, policy);
 	secmem_free(value);
 	return ret;
 }
@@ -371,10 +373,10 @@ int token_unseal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 		goto out;
 	ret = unseal(token, object, session, auth, &blob->pcrs, secret, detail);
 out:
-	flush(token, object);
+	tpm_flush(token, object);
 	scrub_slot(token);
 	scrub(token);
-	flush(token, session);
+	tpm_flush(token, session);
 	pthread_mutex_unlock(&token->lock);
 	return ret;
 }

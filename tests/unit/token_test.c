@@ -26,6 +26,49 @@ static void embedded_lockout(void **state)
 	check_lockout(LIBTPMS, s->dir);
 }
 
+/*
+ * Somebody on the bus: changes a bit of each answer to one command, when told to, in what
+ * comes behind its header and sizes.
+ */
+static uint32_t forged_command;
+static unsigned nr_forged;
+
+uint32_t __real_TPMLIB_Process(unsigned char **answer, uint32_t *len, uint32_t *room,
+			       unsigned char *command, uint32_t command_len);
+uint32_t __wrap_TPMLIB_Process(unsigned char **answer, uint32_t *len, uint32_t *room,
+			       unsigned char *command, uint32_t command_len);
+uint32_t __wrap_TPMLIB_Process(unsigned char **answer, uint32_t *len, uint32_t *room,
+			       unsigned char *command, uint32_t command_len)
+{
+	uint32_t code = 0;
+	uint32_t ret;
+
+	if (command_len >= 10)
+		code = (uint32_t)command[6] << 24 | (uint32_t)command[7] << 16 |
+		       (uint32_t)command[8] << 8 | command[9];
+	ret = __real_TPMLIB_Process(answer, len, room, command, command_len);
+	if (!ret && code && code == forged_command && *len > 60) {
+		(*answer)[50] ^= 1;
+		nr_forged++;
+	}
+	return ret;
+}
+
+/* Or a slot could be bound to what only the forger's system has in them. */
+static void forged_pcrs_are_not_taken(void **state)
+{
+	struct scratch *s = *state;
+	struct token *token = open_token(LIBTPMS, s->dir);
+	struct token_blob blob;
+
+	assert_int_equal(token_seal(token, auth, secret, 1 << 7, &blob), 0);
+	forged_command = TPM2_CC_PCR_Read;
+	assert_int_equal(token_seal(token, auth, secret, 1 << 7, &blob), -EIO);
+	assert_int_not_equal(nr_forged, 0);
+	forged_command = 0;
+	token_close(token);
+}
+
 static void embedded_pcrs(void **state)
 {
 	struct scratch *s = *state;
@@ -211,11 +254,17 @@ static void many_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(embedded_reopen),	   TEST(embedded_wrong_auth),
-		TEST(embedded_lockout),	   TEST(embedded_pcrs),
-		TEST(flipped_bits),	   TEST(bad_lengths),
-		TEST(blob_of_another_tpm), TEST(bad_names),
-		TEST(many_threads),	   TEST(forked_child_is_refused),
+		TEST(embedded_reopen),
+		TEST(embedded_wrong_auth),
+		TEST(embedded_lockout),
+		TEST(embedded_pcrs),
+		TEST(forged_pcrs_are_not_taken),
+		TEST(flipped_bits),
+		TEST(bad_lengths),
+		TEST(blob_of_another_tpm),
+		TEST(bad_names),
+		TEST(many_threads),
+		TEST(forked_child_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
