@@ -169,6 +169,16 @@ static inline json_t *get_json(void)
 	return json;
 }
 
+/* Stores a new header and gives its JSON, to be changed. */
+static inline json_t *new_json(void)
+{
+	struct header header;
+
+	store_new(&header);
+	header_fini(&header);
+	return get_json();
+}
+
 static inline void put_json(json_t *json)
 {
 	char *text = json_dumps(json, JSON_COMPACT);

@@ -46,9 +46,7 @@ static void test_too_large(void **state)
 	char *text, *padded;
 
 	(void)state;
-	store_new(&header);
-	header_fini(&header);
-	json = get_json();
+	json = new_json();
 	text = json_dumps(json, 0);
 	json_decref(json);
 	padded = malloc(HEADER_BYTES_MAX + 2);
@@ -73,9 +71,7 @@ static void test_duplicate_key(void **state)
 	char *text, *twice;
 
 	(void)state;
-	store_new(&header);
-	header_fini(&header);
-	json = get_json();
+	json = new_json();
 	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	twice = malloc(strlen(text) + 64);
@@ -89,13 +85,10 @@ static void test_duplicate_key(void **state)
 
 static void test_member_outside_the_mac(void **state)
 {
-	struct header header;
 	json_t *json;
 
 	(void)state;
-	store_new(&header);
-	header_fini(&header);
-	json = get_json();
+	json = new_json();
 	expect_refused(json, json, "beside", json_true());
 }
 
@@ -123,9 +116,7 @@ static void test_wrong_types_and_ranges(void **state)
 			{"format", "0"},
 		};
 
-		store_new(&header);
-		header_fini(&header);
-		json = get_json();
+		json = new_json();
 		expect_refused(json, inner_of(json), cases[i].key,
 			       json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
 	}
@@ -155,15 +146,12 @@ static void test_slot_wrong_types_and_ranges(void **state)
 		{"token", "pcrs_sha256", "{\"24\":\"00\"}"},
 		{"token", "pcrs_sha256", "{\"7\":7}"},
 	};
-	struct header header;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		json_t *json;
 
-		store_new(&header);
-		header_fini(&header);
-		json = get_json();
+		json = new_json();
 		expect_refused(json, json_object_get(slot_of(json), cases[i].in),
 			       cases[i].key,
 			       json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
@@ -173,13 +161,10 @@ static void test_slot_wrong_types_and_ranges(void **state)
 
 static void test_kdf_needs_memory_for_its_lanes(void **state)
 {
-	struct header header;
 	json_t *json;
 
 	(void)state;
-	store_new(&header);
-	header_fini(&header);
-	json = get_json();
+	json = new_json();
 	json_object_set_new(json_object_get(slot_of(json), "kdf"), "lanes",
 			    json_integer(5));
 	expect_refused(json, json_object_get(slot_of(json), "kdf"), "memory_kib",
@@ -205,15 +190,12 @@ static void test_oversized_blob(void **state)
 static void test_slot_numbers(void **state)
 {
 	static const char *const keys[] = {"16", "-1", "00", "01", "1 ", "x", ""};
-	struct header header;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
 		json_t *json;
 
-		store_new(&header);
-		header_fini(&header);
-		json = get_json();
+		json = new_json();
 		expect_refused(json, json_object_get(inner_of(json), "slots"), keys[i],
 			       json_deep_copy(slot_of(json)));
 	}

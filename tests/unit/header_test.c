@@ -273,9 +273,7 @@ static void test_tampering_is_noticed(void **state)
 	json_t *json;
 
 	(void)state;
-	store_new(&header);
-	header_fini(&header);
-	json = get_json();
+	json = new_json();
 	json_object_set_new(inner_of(json), "state", json_string("mounted"));
 	put_json(json);
 	assert_int_equal(load(&header), 0);
@@ -290,9 +288,7 @@ static void test_unknown_member_is_authenticated(void **state)
 	json_t *json;
 
 	(void)state;
-	store_new(&header);
-	header_fini(&header);
-	json = get_json();
+	json = new_json();
 	json_object_set_new(slot_of(json), "note", json_true());
 	put_json(json);
 	assert_int_equal(load(&header), 0);
@@ -365,9 +361,7 @@ static void test_features(void **state)
 	json_t *json;
 
 	(void)state;
-	store_new(&header);
-	header_fini(&header);
-	json = get_json();
+	json = new_json();
 	json_object_set_new(inner_of(json), "features",
 			    json_pack("{s:[],s:[s]}", "incompatible", "compatible", "x"));
 	put_json(json);
@@ -390,9 +384,7 @@ static void test_unknown_members_survive(void **state)
 	json_t *json;
 
 	(void)state;
-	store_new(&header);
-	header_fini(&header);
-	json = get_json();
+	json = new_json();
 	json_object_set_new(inner_of(json), "later", json_pack("{s:[f,n]}", "a", 0.1));
 	json_object_set_new(slot_of(json), "label", json_string("laptop"));
 	json_array_append_new(json_object_get(json_object_get(inner_of(json), "features"),
@@ -427,9 +419,7 @@ static void test_foreign_slot(void **state)
 	json_t *json;
 
 	(void)state;
-	store_new(&header);
-	header_fini(&header);
-	json = get_json();
+	json = new_json();
 	json_object_set_new(json_object_get(inner_of(json), "slots"), "7",
 			    json_pack("{s:s,s:{s:s},s:{s:s,s:s}}", "kind", "share", "kdf",
 				      "type", "balloon", "token", "type", "pkcs11", "uri",
