@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,6 +91,7 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	     const struct stat *want, struct stat *out)
 {
 	struct timespec before;
+	bool redate = false;
 	int ret = 0;
 
 	if ((changes & ATTR_MODE) && S_ISLNK(inode->type))
@@ -103,10 +105,14 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	}
 	/* known before it is set, so that a closing meanwhile does not undo it */
 	before = inode_mtime(worker_fs(w), inode);
-	if ((changes & ATTR_MTIME) && want->st_mtim.tv_nsec != UTIME_NOW)
+	if (!ret && (changes & ATTR_MTIME) && want->st_mtim.tv_nsec != UTIME_NOW) {
 		inode_set_mtime(worker_fs(w), inode, &want->st_mtim);
+		redate = file_being_dated(inode);
+	}
 	if (!ret && (changes & ~(unsigned)(ATTR_SIZE | ATTR_CTIME)))
 		ret = set_in_place(worker_fs(w), inode, changes, want);
+	if (ret && redate)
+		file_still_written_back(inode);
 	if (!ret && (changes & ATTR_MODE))
 		ret = acl_follow_mode(w, inode, want->st_mode);
 	if (!ret)

@@ -208,6 +208,26 @@ void file_written_back(struct inode *inode)
 	__atomic_store_n(&inode->file->redate, true, __ATOMIC_SEQ_CST);
 }
 
+bool file_being_dated(struct inode *inode)
+{
+	bool redate;
+
+	pthread_mutex_lock(&inode->lock);
+	redate = inode->file &&
+		 __atomic_exchange_n(&inode->file->redate, false, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&inode->lock);
+	return redate;
+}
+
+/* It may have been closed meanwhile. */
+void file_still_written_back(struct inode *inode)
+{
+	pthread_mutex_lock(&inode->lock);
+	if (inode->file)
+		file_written_back(inode);
+	pthread_mutex_unlock(&inode->lock);
+}
+
 static bool same_time(const struct timespec *a, const struct timespec *b)
 {
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
