@@ -23,6 +23,8 @@ enum {
 	NR_BUCKETS = 1 << 16,
 	READ_MAX = 1024 * 1024, /* no request is larger */
 	PROC_PATH = sizeof("/proc/self/fd/") + 3 * sizeof(int),
+	NR_SPARE = 1024, /* descriptors for all but nodes */
+	HANDLE_MAX = 40,
 };
 
 #define TIMEOUT 86400.0
@@ -32,7 +34,8 @@ struct node {
 	uint64_t nr_lookups;
 	dev_t dev;
 	ino_t ino;
-	int fd; /* O_PATH */
+	int fd; /* O_PATH; -1: a handle follows, since there were too many */
+	struct file_handle handle[];
 };
 
 struct listing {
@@ -44,15 +47,27 @@ struct listing {
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct node *nodes[NR_BUCKETS];
 static struct node root = {.fd = -1};
+static int root_fd = -1;	 /* not O_PATH, as open_by_handle_at() wants it */
+static uint64_t nr_fds, max_fds; /* of nodes */
 
 static struct node *node_of(fuse_ino_t ino)
 {
 	return ino == FUSE_ROOT_ID ? &root : (struct node *)ino;
 }
 
+/* A descriptor made from a handle lasts until the thread makes the one after the next. */
 static int fd_of(fuse_ino_t ino)
 {
-	return node_of(ino)->fd;
+	static _Thread_local int made[2] = {-1, -1};
+	struct node *node = node_of(ino);
+
+	if (node->fd >= 0)
+		return node->fd;
+	if (made[0] >= 0)
+		close(made[0]);
+	made[0] = made[1];
+	made[1] = open_by_handle_at(root_fd, node->handle, O_PATH | O_CLOEXEC);
+	return made[1];
 }
 
 /* An O_PATH descriptor can be opened, changed and linked through this name. */
@@ -74,6 +89,28 @@ static struct node **bucket_of(dev_t dev, ino_t ino)
 	return &nodes[hash >> 48];
 }
 
+/* With few descriptors left, a node with a handle instead. */
+static struct node *node_make(int fd, const struct stat *st)
+{
+	bool many = nr_fds >= max_fds && st->st_dev == root.dev;
+	struct node *node =
+		malloc(sizeof(*node) + (many ? sizeof(*node->handle) + HANDLE_MAX : 0));
+	int mount_id;
+
+	if (!node)
+		return NULL;
+	*node = (struct node){NULL, 1, st->st_dev, st->st_ino, fd};
+	if (many) {
+		node->handle->handle_bytes = HANDLE_MAX;
+		if (!name_to_handle_at(fd, "", node->handle, &mount_id, AT_EMPTY_PATH)) {
+			close(fd);
+			node->fd = -1;
+		}
+	}
+	nr_fds += node->fd >= 0;
+	return node;
+}
+
 /* The node that @fd, which it takes, refers to. NULL: no memory. */
 static struct node *node_get(int fd, const struct stat *st)
 {
@@ -87,8 +124,8 @@ static struct node *node_get(int fd, const struct stat *st)
 	if (node) {
 		node->nr_lookups++;
 		close(fd);
-	} else if ((node = malloc(sizeof(*node)))) {
-		*node = (struct node){*bucket, 1, st->st_dev, st->st_ino, fd};
+	} else if ((node = node_make(fd, st))) {
+		node->next = *bucket;
 		*bucket = node;
 	} else {
 		close(fd);
@@ -112,8 +149,10 @@ static void node_put(fuse_ino_t ino, uint64_t nr_lookups)
 	for (at = bucket_of(node->dev, node->ino); *at != node; at = &(*at)->next)
 		;
 	*at = node->next;
+	nr_fds -= node->fd >= 0;
 	pthread_mutex_unlock(&nodes_lock);
-	close(node->fd);
+	if (node->fd >= 0)
+		close(node->fd);
 	free(node);
 }
 
@@ -559,15 +598,42 @@ out:
 	return rc;
 }
 
-/* Every inode that the kernel knows has a descriptor; root may have as many. */
-static void raise_file_limit(void)
+/* Every inode that the kernel knows has a descriptor, as long as there are any; where the
+ * kernel (which wants root) and the store have handles, the others have those. */
+static void count_files(void)
 {
 	struct rlimit limit = {1 << 20, 1 << 20};
+	struct {
+		struct file_handle head;
+		char room[HANDLE_MAX];
+	} handle = {.head.handle_bytes = HANDLE_MAX};
+	int mount_id, fd = -1;
 
-	if (!setrlimit(RLIMIT_NOFILE, &limit) || getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	if (setrlimit(RLIMIT_NOFILE, &limit) && !getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (!name_to_handle_at(root_fd, "", &handle.head, &mount_id, AT_EMPTY_PATH))
+		fd = open_by_handle_at(root_fd, &handle.head, O_PATH | O_CLOEXEC);
+	max_fds = UINT64_MAX;
+	if (fd >= 0) {
+		max_fds = limit.rlim_cur > NR_SPARE ? limit.rlim_cur - NR_SPARE : 0;
+		close(fd);
+	}
+}
+
+static bool open_root(const char *path)
+{
+	struct stat st;
+
+	root.fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root.fd < 0 || root_fd < 0 || fstat(root_fd, &st)) {
+		perror(path);
+		return false;
+	}
+	root.dev = st.st_dev;
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -582,12 +648,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	umask(0);
-	raise_file_limit();
-	root.fd = open(argv[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root.fd < 0) {
-		perror(argv[1]);
+	if (!open_root(argv[1]))
 		return 1;
-	}
+	count_files();
 	se = fuse_session_new(&args, &ops, sizeof(ops), NULL);
 	if (!se)
 		return 1;
