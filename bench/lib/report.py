@@ -8,6 +8,7 @@ import os
 import shutil
 import statistics
 import subprocess
+from collections import Counter
 
 from process import read
 from workloads import WORKLOADS
@@ -94,7 +95,8 @@ class Report:
                 "geometric_mean_speedup": {n: self.means(n) for n in self.others()},
                 "resident_mib": self.session.memory,
                 "idle_cpu_percent": self.session.idle,
-                "failures": self.session.failures}
+                "failures": self.session.failures,
+                "seconds": {**self.session.taken, "all": self.session.seconds}}
 
     def write_csv(self, path):
         with open(path, "w", encoding="utf-8", newline="") as file:
@@ -164,9 +166,17 @@ class Report:
                            ["idle CPU, %", *(f"{self.session.idle[n]:.1f}"
                                              if n in self.session.idle else "-"
                                              for n in daemons)]])
-        for name, failures in self.session.failures.items():
-            lines += [f"{name} failed: {text}" for text in failures]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines + self.ending()) + "\n"
+
+    def ending(self):
+        """What failed, and how long it took."""
+        taken = self.session.taken
+        parts = ", ".join(f"{name} {seconds:.0f}" for name, seconds in taken.items())
+        failures = ((name, text, times) for name, texts in self.session.failures.items()
+                    for text, times in Counter(texts).items())
+        return ([f"{name} failed: {text}" + (f" ({times} times)" if times > 1 else "")
+                 for name, text, times in failures]
+                + ["", f"Seconds taken: {parts}; in all {self.session.seconds:.0f}"])
 
     def heading(self):
         m = self.machine

@@ -72,8 +72,14 @@ class Bench:
                "BENCH_IO": f"{s.io_mib * 1024 // jobs}k", "BENCH_CAP": f"{s.cap}s",
                "BENCH_CLIENTS": str(clients)}
         cpu = cpu_seconds(self.fs.pids)
-        out = self.shell(["fio", "--output-format=json", os.path.join(JOBS, job + ".fio")],
-                         env=env, cwd=self.session.scratch)
+        try:
+            out = self.shell(["fio", "--output-format=json", os.path.join(JOBS, job + ".fio")],
+                             env=env, cwd=self.session.scratch)
+        except Hung:
+            raise
+        except Failed as error:  # not every file system has O_DIRECT everywhere
+            self.session.note(self.fs, name, error)
+            return
         cpu = cpu_seconds(self.fs.pids) - cpu
         if not record:
             return
@@ -98,8 +104,11 @@ class Session:
         self.values = defaultdict(lambda: defaultdict(list))
         self.cpu = defaultdict(lambda: defaultdict(list))
         self.failures = defaultdict(list)
+        self.nr_restarts = defaultdict(int)
         self.memory = {}
         self.idle = {}
+        self.taken = defaultdict(float)
+        self.seconds = 0.0
 
     def record(self, name, fs, value, cpu):
         self.values[name][fs.name].append(value)
@@ -112,26 +121,30 @@ class Session:
             for at in range(0, size, 4096):
                 area[at] = 1
 
-    def fail(self, fs, what, error):
-        """Starts over with an empty file system, or does without it."""
+    def note(self, fs, what, error):
         self.failures[fs.name].append(f"{what}: {error}")
         self.say(f"\n{fs.name}: {what}: {error}")
+
+    def fail(self, fs, what, error):
+        """Starts over with an empty file system, or does without it."""
+        self.note(fs, what, error)
+        self.nr_restarts[fs.name] += 1
         if isinstance(error, Hung) and hasattr(fs, "abort"):
             fs.abort()
         fs.destroy()
-        if len(self.failures[fs.name]) < MAX_FAILURES:
+        if self.nr_restarts[fs.name] < MAX_FAILURES:
             try:
                 fs.make()
                 return
             except (Failed, OSError) as again:
-                self.failures[fs.name].append(f"mount: {again}")
-                self.say(f"{fs.name}: mount: {again}")
+                self.note(fs, "mount", again)
                 fs.destroy()
         self.filesystems.remove(fs)
 
     def run_round(self, number):
         """A B C, then B C A: what drifts hits all alike."""
         for group in self.groups:
+            start = time.monotonic()
             self.warm_memory()
             shift = number % max(1, len(self.filesystems))
             for fs in self.filesystems[shift:] + self.filesystems[:shift]:
@@ -139,8 +152,9 @@ class Session:
                          f"{group.__name__} on {fs.name}".ljust(60), end="")
                 try:
                     group(Bench(self, fs))
-                except (Failed, OSError, ValueError, KeyError) as error:
+                except (Failed, OSError, ValueError, LookupError) as error:
                     self.fail(fs, group.__name__, error)
+            self.taken[group.__name__] += time.monotonic() - start
 
     def look_at_daemons(self):
         """Memory after the work, and what is used when there is none."""
@@ -155,13 +169,13 @@ class Session:
             self.memory[fs.name] = [round(resident_mib(pid), 1) for pid in fs.pids]
 
     def run(self):
+        start = time.monotonic()
         try:
             for fs in list(self.filesystems):
                 try:
                     fs.make()
                 except (Failed, OSError) as error:
-                    self.failures[fs.name].append(f"mount: {error}")
-                    self.say(f"{fs.name} is left out: {error}")
+                    self.note(fs, "mount", error)
                     fs.destroy()
                     self.filesystems.remove(fs)
             for number in range(self.settings.rounds):
@@ -171,4 +185,5 @@ class Session:
         finally:
             for fs in self.filesystems:
                 fs.destroy()
+            self.seconds = time.monotonic() - start
             sys.stdout.flush()
