@@ -50,7 +50,18 @@ def geometric_mean(ratios):
     return math.exp(statistics.fmean(map(math.log, ratios))) if ratios else None
 
 
+def draw(program, **variables):
+    """Returns what went wrong."""
+    sets = "; ".join(f"{name} = {json.dumps(value)}" for name, value in variables.items())
+    done = subprocess.run(["gnuplot", "-e", sets, program], capture_output=True, timeout=60,
+                          check=False)
+    return [] if done.returncode == 0 else ["gnuplot: " + done.stderr.decode().strip()]
+
+
 class Report:
+    KNOWN = WORKLOADS
+    PICTURES = "speed.png, cpu.png"
+
     def __init__(self, session, settings, machine, versions, backing):
         self.session = session
         self.machine = machine
@@ -59,7 +70,7 @@ class Report:
         self.settings = settings
         self.names = [name for name in versions if any(
             name in session.values[w] for w in session.values)]
-        self.workloads = [w for name, w in WORKLOADS.items() if name in session.values]
+        self.workloads = [w for name, w in self.KNOWN.items() if name in session.values]
 
     def title(self, workload):
         return workload.title.format(**vars(self.settings))
@@ -132,10 +143,7 @@ class Report:
                 costs = [statistics.median(cpu[n]) if n in cpu else None for n in shown]
                 print(w.name, *("?" if v is None else f"{v:.4f}" for v in speeds + costs),
                       sep="\t", file=file)
-        done = subprocess.run(
-            ["gnuplot", "-e", f"data='{data}'; folder='{folder}'; nr={len(shown)}", PLOT],
-            capture_output=True, timeout=60, check=False)
-        return [] if done.returncode == 0 else ["gnuplot: " + done.stderr.decode().strip()]
+        return draw(PLOT, data=data, folder=folder, nr=len(shown))
 
     def write(self, folder):
         """results.json, results.csv, table.txt and plots. Returns what went wrong."""

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 
-from process import Failed, Hung, cpu_seconds, resident_mib, run
+from process import Failed, Hung, available_bytes, cpu_seconds, resident_mib, run
 
 JOBS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "jobs")
 MAX_FAILURES = 3
@@ -17,9 +17,10 @@ MAX_FAILURES = 3
 class Bench:
     """What a workload group sees: one file system, and how to measure steps on it."""
 
-    def __init__(self, session, fs):
+    def __init__(self, session, fs, number):
         self.session = session
         self.fs = fs
+        self.round = number
         self.settings = session.settings
         self.tarball, self.small_tarball = session.tarballs
 
@@ -67,7 +68,7 @@ class Bench:
 
     def fio(self, job, name=None, clients=8, record=True):
         s, name = self.settings, name or job
-        jobs = clients if job == "clients" else 8 if job.endswith("-8") else 1
+        jobs = clients if job.startswith("clients") else 8 if job.endswith("-8") else 1
         env = {"BENCH_DIR": self.fs.mnt, "BENCH_SIZE": f"{s.file_mib}m",
                "BENCH_IO": f"{s.io_mib * 1024 // jobs}k", "BENCH_CAP": f"{s.cap}s",
                "BENCH_CLIENTS": str(clients)}
@@ -116,7 +117,7 @@ class Session:
 
     def warm_memory(self):
         """Pages that a virtual machine touches for the first time are slow."""
-        size = self.settings.file_mib * 2**20
+        size = min(self.settings.touch_mib * 2**20, available_bytes() // 2)
         with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
             for at in range(0, size, 4096):
                 area[at] = 1
@@ -151,7 +152,7 @@ class Session:
                 self.say(f"\rround {number + 1} of {self.settings.rounds}: "
                          f"{group.__name__} on {fs.name}".ljust(60), end="")
                 try:
-                    group(Bench(self, fs))
+                    group(Bench(self, fs, number))
                 except (Failed, OSError, ValueError, LookupError) as error:
                     self.fail(fs, group.__name__, error)
             self.taken[group.__name__] += time.monotonic() - start

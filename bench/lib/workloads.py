@@ -7,12 +7,6 @@ system in one round; what it makes it removes.
 import os
 from collections import namedtuple
 
-# What the scaling groups go through.
-ENTRIES = (10, 1000, 100000, 1000000)
-FILES = (1000, 10000, 100000, 1000000)
-FILE_KIB = (1, 64, 1024, 65536, 1048576, 16777216)
-FILE_OPERATIONS = 20000
-
 # @unit "s": less is better, else more is.
 Workload = namedtuple("Workload", "name title unit")
 
@@ -41,14 +35,6 @@ WORKLOADS = {w.name: w for w in (
     Workload("md5", "md5sum of all of them", "s"),
     Workload("ls-lr", "ls -lR of them", "s"),
     Workload("rm-rf", "rm -Rf of them", "s"),
-    *(Workload(f"clients-{n}", f"random read 4 KiB O_DIRECT, {n} clients", "op/s")
-      for n in (1, 2, 4, 8, 16)),
-    *(Workload(f"directory-{n}", f"create + list + remove {n} entries, each", "op/s")
-      for n in ENTRIES),
-    *(Workload(f"file-{n}k", f"random 4 KiB write + read in a file of {n} KiB", "op/s")
-      for n in FILE_KIB),
-    *(Workload(f"tree-{n}", f"create + list + remove a tree of {n} files, each", "op/s")
-      for n in FILES),
 )}
 
 
@@ -147,41 +133,5 @@ def published(b):
     b.timed("rm-rf", ["rm", "-Rf", b.path("tree")])
 
 
-def clients(b):
-    b.fio("seq-write", record=False)
-    for number in (1, 2, 4, 8, 16):
-        b.fio("clients", name=f"clients-{number}", clients=number)
-    b.remove("data")
-
-
-DIRECTORY_STEPS = """
-start=$(date +%s%N)
-mkdir d && cd d && seq "$1" | xargs touch && ls -l >/dev/null && cd .. && rm -r d
-echo $(($(date +%s%N) - start)) | awk '{ print $1 / 1e9 }'
-"""
-
-
-def directories(b):
-    for number in ENTRIES:
-        b.rate(f"directory-{number}", number, ["sh", "-ec", DIRECTORY_STEPS, "sh",
-                                               str(number)], cwd=b.path(""))
-
-
-SCALE = os.path.join(os.path.dirname(__file__), "scale.py")
-
-
-def files(b):
-    for kib in FILE_KIB:
-        b.rate(f"file-{kib}k", FILE_OPERATIONS, ["python3", SCALE, "file", b.path("file"),
-                                                 str(kib * 1024), str(FILE_OPERATIONS)])
-
-
-def trees(b):
-    for number in FILES:
-        b.rate(f"tree-{number}", number, ["python3", SCALE, "tree", b.path("tree"),
-                                          str(number)])
-
-
 QUICK = (data_file, tree, create)
 FULL = QUICK + (mapped, sqlite, git, published)
-GROWTH = (clients, files, directories, trees)
