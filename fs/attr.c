@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +15,10 @@
 #include "fs/worker.h"
 #include "hsm/api/page.h"
 
-/* Removed by another machine: an open file can still be asked. */
+/*
+ * Removed by another machine, or in a directory that may not be searched any more: an
+ * open file can still be asked.
+ */
 static int stat_open(struct fs *fs, struct inode *inode, struct stat *out)
 {
 	int fd = inode_dup_file(fs, inode), ret = 0;
@@ -35,6 +39,8 @@ int attr_get(struct worker *w, struct inode *inode, struct stat *out)
 {
 	int ret = inode_stat(worker_fs(w), inode, out);
 
+	if (ret == -EACCES && !stat_open(worker_fs(w), inode, out))
+		return 0;
 	return ret == -ESTALE ? stat_open(worker_fs(w), inode, out) : ret;
 }
 
@@ -63,27 +69,56 @@ static int set_times(const struct inode_place *place, unsigned changes,
 }
 
 /* All but the size. */
+static int set_at(const struct inode_place *place, unsigned changes,
+		  const struct stat *want)
+{
+	int follow = place->pinned ? 0 : AT_SYMLINK_NOFOLLOW, ret = 0;
+
+	if (changes & (ATTR_UID | ATTR_GID))
+		ret = set_owner(place, changes, want, follow);
+	if (!ret && (changes & ATTR_MODE) &&
+	    fchmodat(place->dirfd, place->name, want->st_mode & 07777, follow))
+		ret = -errno;
+	if (!ret && (changes & (ATTR_ATIME | ATTR_MTIME)))
+		ret = set_times(place, changes, want, follow);
+	return ret;
+}
+
+/*
+ * The same of an open file, in a directory that may not be searched any more. Its times
+ * the kernel writes back whatever became of that.
+ */
+static int set_open(struct fs *fs, struct inode *inode, unsigned changes,
+		    const struct stat *want)
+{
+	struct inode_place place = {.dirfd = AT_FDCWD, .pinned = true};
+	int fd = inode_dup_file(fs, inode), ret;
+
+	if (fd < 0)
+		return fd == -ESTALE ? -EACCES : fd;
+	snprintf(place.proc, sizeof(place.proc), "/proc/self/fd/%d", fd);
+	place.name = place.proc;
+	ret = set_at(&place, changes, want);
+	close(fd);
+	return ret;
+}
+
 static int set_in_place(struct fs *fs, struct inode *inode, unsigned changes,
 			const struct stat *want)
 {
 	struct inode_place place;
-	int ret = inode_enter(fs, inode, &place), follow;
+	int ret = inode_enter(fs, inode, &place);
 
 	/* The writeback cache tells the times of files that were just removed. */
 	if (ret == -ESTALE && inode_is_gone(fs, inode) &&
 	    !(changes & ~(unsigned)(ATTR_SIZE | ATTR_ATIME | ATTR_MTIME | ATTR_CTIME)))
 		return 0;
-	if (ret)
-		return ret;
-	follow = place.pinned ? 0 : AT_SYMLINK_NOFOLLOW;
-	if (changes & (ATTR_UID | ATTR_GID))
-		ret = set_owner(&place, changes, want, follow);
-	if (!ret && (changes & ATTR_MODE) &&
-	    fchmodat(place.dirfd, place.name, want->st_mode & 07777, follow))
-		ret = -errno;
-	if (!ret && (changes & (ATTR_ATIME | ATTR_MTIME)))
-		ret = set_times(&place, changes, want, follow);
-	inode_leave(fs, &place);
+	if (!ret) {
+		ret = set_at(&place, changes, want);
+		inode_leave(fs, &place);
+	}
+	if (ret == -EACCES)
+		ret = set_open(fs, inode, changes, want);
 	return ret == -ENOENT ? -ESTALE : ret;
 }
 

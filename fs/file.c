@@ -38,10 +38,12 @@ void file_fini(struct file *file)
 
 /*
  * Changing part of a page needs the rest of it, so even a file that its owner may only
- * write is opened for both: as its owner we may lend ourselves the right for a moment.
+ * write is opened for both, and one that he may only run is read: as its owner we may
+ * lend ourselves the right for a moment.
  */
-static int open_unreadable(struct fs *fs, struct inode *inode)
+static int open_unreadable(struct fs *fs, struct inode *inode, bool writable)
 {
+	mode_t needed = writable ? S_IWUSR : S_IXUSR;
 	int path = inode_open_backing(fs, inode, O_PATH | O_CLOEXEC);
 	char proc[32];
 	struct stat st;
@@ -50,9 +52,9 @@ static int open_unreadable(struct fs *fs, struct inode *inode)
 	if (path < 0)
 		return path;
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", path);
-	if (!fstat(path, &st) && (st.st_mode & 0200) &&
-	    !chmod(proc, (st.st_mode & 07777) | 0400)) {
-		fd = open(proc, O_RDWR | O_CLOEXEC);
+	if (!fstat(path, &st) && (st.st_mode & needed) &&
+	    !chmod(proc, (st.st_mode & 07777) | S_IRUSR)) {
+		fd = open(proc, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 		if (fd < 0)
 			fd = -errno;
 		if (chmod(proc, st.st_mode & 07777) && fd >= 0) {
@@ -64,7 +66,7 @@ static int open_unreadable(struct fs *fs, struct inode *inode)
 	return fd;
 }
 
-static int open_backing(struct fs *fs, struct inode *inode, bool writable)
+static int open_backing(struct fs *fs, struct inode *inode, bool writable, bool run)
 {
 	int fd = inode_open_backing(
 		fs, inode, (writable ? O_RDWR : O_RDONLY) | O_NOATIME | O_CLOEXEC);
@@ -73,8 +75,8 @@ static int open_backing(struct fs *fs, struct inode *inode, bool writable)
 	if (fd == -EPERM)
 		fd = inode_open_backing(fs, inode,
 					(writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-	if (fd == -EACCES && writable)
-		fd = open_unreadable(fs, inode);
+	if (fd == -EACCES && (writable || run))
+		fd = open_unreadable(fs, inode, writable);
 	return fd;
 }
 
@@ -187,7 +189,7 @@ int file_open(struct worker *w, struct inode *inode, int flags)
 		return -EROFS;
 	ret = count_open(w, inode, -1, writable);
 	if (ret == -EAGAIN) {
-		fd = open_backing(w->fs, inode, writable);
+		fd = open_backing(w->fs, inode, writable, flags & FILE_OPEN_EXEC);
 		ret = fd < 0 ? fd : count_open(w, inode, fd, writable);
 	}
 	if (ret || !(flags & O_TRUNC))
@@ -399,5 +401,10 @@ int file_fsync(struct worker *w, struct inode *inode, unsigned since, bool datas
 	mark_durable(w, inode->file);
 	ret = tell_lost(inode, since,
 			(datasync ? fdatasync(fd) : fsync(fd)) ? -errno : 0);
-	return ret ? ret : ns_sync_new(w, inode);
+	if (!ret)
+		ret = ns_sync_new(w, inode);
+	/* entries of a directory that may not be read become durable with everything */
+	if (ret == -EACCES)
+		ret = syncfs(fd) ? -errno : 0;
+	return ret;
 }

@@ -45,6 +45,9 @@ struct file {
 void file_init(struct file *file);
 void file_fini(struct file *file);
 
+/* In the flags of an open: for execve(2). The kernel's __FMODE_EXEC. */
+enum { FILE_OPEN_EXEC = 0x20 };
+
 /*
  * Opens for O_RDONLY, O_WRONLY or O_RDWR (@flags; O_TRUNC is honoured); every success is
  * paired with file_close(). 0 or -errno of open(2).
