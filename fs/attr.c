@@ -142,7 +142,7 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	before = inode_mtime(worker_fs(w), inode);
 	if (!ret && (changes & ATTR_MTIME) && want->st_mtim.tv_nsec != UTIME_NOW) {
 		inode_set_mtime(worker_fs(w), inode, &want->st_mtim);
-		redate = file_being_dated(inode);
+		redate = S_ISREG(inode->type) && file_being_dated(inode);
 	}
 	if (!ret && (changes & ~(unsigned)(ATTR_SIZE | ATTR_CTIME)))
 		ret = set_in_place(worker_fs(w), inode, changes, want);

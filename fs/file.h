@@ -63,8 +63,9 @@ int file_adopt(struct worker *w, struct inode *inode, int fd);
 void file_written_back(struct inode *inode);
 
 /*
- * The kernel is about to have its mtime set, which closing then need not do. True if it
- * would have; then file_still_written_back() says that it was not set after all.
+ * For a regular file, open or not: the kernel is about to have its mtime set, which
+ * closing then need not do. True if it would have; then file_still_written_back() says
+ * that it was not set after all.
  */
 bool file_being_dated(struct inode *inode);
 void file_still_written_back(struct inode *inode);
