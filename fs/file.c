@@ -401,8 +401,9 @@ int file_fsync(struct worker *w, struct inode *inode, unsigned since, bool datas
 	mark_durable(w, inode->file);
 	ret = tell_lost(inode, since,
 			(datasync ? fdatasync(fd) : fsync(fd)) ? -errno : 0);
-	if (!ret)
-		ret = ns_sync_new(w, inode);
+	if (ret)
+		return ret;
+	ret = ns_sync_new(w, inode);
 	/* entries of a directory that may not be read become durable with everything */
 	if (ret == -EACCES)
 		ret = syncfs(fd) ? -errno : 0;
