@@ -25,6 +25,8 @@ for options in rw workers=8 direct_io,workers=4 cache=writethrough,poll=off; do
 	sh remount
 	seed=$((seed + 1))
 	mkdir "$MNT/$seed"
-	fsx -s "$seed" -n $((nr * LONG)) -r $((3 * LONG)) -m "sh $T/remount" -u "sh $T/suspend" "$MNT/$seed"
+	case $options in direct_io*) direct=-d ;; *) direct='' ;; esac
+	# shellcheck disable=SC2086 # nothing, or an option
+	fsx $direct -s "$seed" -n $((nr * LONG)) -r $((3 * LONG)) -m "sh $T/remount" -u "sh $T/suspend" "$MNT/$seed"
 done
 close_volume

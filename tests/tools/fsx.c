@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fsx [-s SEED] [-n OPERATIONS] [-p PROCESSES] [-r ROUNDS] [-m COMMAND] [-u COMMAND] [-t]
- * DIR
+ * [-d] DIR
  *
  * Random operations of several processes, each compared with a copy in memory: on files
  * of their own, on two files of which each process owns stripes, and on one that all
  * append to. Between rounds no file is open and the command of -m runs (a remount); that
- * of -u (a suspend and resume) runs once in each round, while the others go on.
+ * of -u (a suspend and resume) runs once in each round, while the others go on. With -d
+ * all reads and writes are direct, so that a page of a memory map must have one owner.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@ struct run {
 	const char *directory, *remount, *suspend;
 	unsigned long seed, operations;
 	unsigned nr_workers, rounds;
-	bool times;
+	bool times, direct;
 	struct fsx_worker *workers;
 	pid_t pids[MOST_WORKERS];
 	unsigned nr_alive;
@@ -58,7 +59,8 @@ static void name_file(const struct run *run, struct fsx_worker *w, size_t i,
 	else
 		snprintf(file->path, FSX_PATH, "%s/%s-%u", run->directory, name, w->id);
 	file->stripe = stripe;
-	file->cached_only = stripe % 4096;
+	file->shares_pages = stripe % 4096;
+	file->never_cached = run->direct;
 }
 
 static void prepare(struct run *run)
@@ -214,7 +216,7 @@ static void parse(struct run *run, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "s:n:p:r:m:u:t")) != -1) {
+	while ((c = getopt(argc, argv, "s:n:p:r:m:u:td")) != -1) {
 		switch (c) {
 		case 's':
 			run->seed = number(optarg);
@@ -237,6 +239,9 @@ static void parse(struct run *run, int argc, char **argv)
 		case 't':
 			run->times = true;
 			break;
+		case 'd':
+			run->direct = true;
+			break;
 		default:
 			exit(2);
 		}
@@ -245,7 +250,7 @@ static void parse(struct run *run, int argc, char **argv)
 	    run->nr_workers > MOST_WORKERS) {
 		fprintf(stderr,
 			"usage: fsx [-s SEED] [-n OPERATIONS] [-p PROCESSES (1 to %d)] "
-			"[-r ROUNDS] [-m REMOUNT] [-u SUSPEND] [-t] DIR\n",
+			"[-r ROUNDS] [-m REMOUNT] [-u SUSPEND] [-t] [-d] DIR\n",
 			MOST_WORKERS);
 		exit(2);
 	}

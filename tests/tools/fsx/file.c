@@ -78,7 +78,7 @@ void fsx_close_fd(struct fsx_worker *w, int *fd)
 static void open_file(struct fsx_worker *w, struct fsx_file *file)
 {
 	file->direct = -1;
-	if (!file->cached_only && fsx_draw(w, 2))
+	if ((!file->shares_pages || file->never_cached) && fsx_draw(w, 2))
 		file->direct = fsx_open_fd(w, file->path, O_RDWR | O_DIRECT);
 	file->fd = fsx_open_fd(w, file->path, O_RDWR);
 }

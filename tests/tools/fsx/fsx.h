@@ -24,8 +24,8 @@ struct fsx_file {
 	/* Of a shared file the worker owns every nr_workers-th stripe; 0: all is its own.
 	 */
 	size_t stripe;
-	/* Stripes that share pages of the page cache bear nothing that goes past it. */
-	bool cached_only;
+	/* Stripes share pages of the page cache: all go through it, or none does. */
+	bool shares_pages, never_cached;
 	struct timespec mtime; /* before a remount */
 	int fd, direct;
 };

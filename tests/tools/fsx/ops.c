@@ -100,7 +100,7 @@ static void op_map(struct fsx_worker *w, struct fsx_file *file)
 	uint8_t *map;
 
 	fsx_draw_range(w, file, false, &off, &len);
-	if (off >= file->size)
+	if (off >= file->size || (file->shares_pages && file->never_cached))
 		return;
 	len = smaller(len, file->size - off);
 	fsx_note(w, "map %s at %zu, %zu bytes of %zu, to %s", name_of(file, fd), off, len,
@@ -136,7 +136,7 @@ static void op_allocate(struct fsx_worker *w, struct fsx_file *file)
 	size_t which = fsx_draw(w, sizeof(kinds) / sizeof(kinds[0])), off, len;
 	int fd, mode = kinds[which].mode;
 
-	if (file->cached_only)
+	if (file->shares_pages)
 		return;
 	fsx_draw_range(w, file, true, &off, &len);
 	fsx_note(w, "%s %s at %zu, %zu bytes (size %zu)", kinds[which].name,
