@@ -146,14 +146,15 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	}
 	if (!ret && (changes & ~(unsigned)(ATTR_SIZE | ATTR_CTIME)))
 		ret = set_in_place(worker_fs(w), inode, changes, want);
-	if (ret && redate)
-		file_still_written_back(inode);
 	if (!ret && (changes & ATTR_MODE))
 		ret = acl_follow_mode(w, inode, want->st_mode);
 	if (!ret)
 		ret = attr_get(w, inode, out);
-	if (changes & ATTR_MTIME)
+	/* a time that was given stays: what is written meanwhile may have moved @out's */
+	if ((changes & ATTR_MTIME) && (ret || want->st_mtim.tv_nsec == UTIME_NOW))
 		inode_set_mtime(worker_fs(w), inode, ret ? &before : &out->st_mtim);
+	if (ret && redate)
+		file_still_written_back(inode);
 	return ret;
 }
 

@@ -210,11 +210,13 @@ void file_written_back(struct inode *inode)
 	__atomic_store_n(&inode->file->redate, true, __ATOMIC_SEQ_CST);
 }
 
+/* Who opens it may hold the lock until the volume is resumed: closing sees to it then. */
 bool file_being_dated(struct inode *inode)
 {
 	bool redate;
 
-	pthread_mutex_lock(&inode->lock);
+	if (pthread_mutex_trylock(&inode->lock))
+		return false;
 	redate = inode->file &&
 		 __atomic_exchange_n(&inode->file->redate, false, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&inode->lock);

@@ -324,6 +324,20 @@ static void losses_are_told_to_every_opening(void **state)
 	}
 }
 
+/* Opening it may last until a suspended volume is resumed. */
+static void setting_a_time_does_not_wait_for_an_opening(void **state)
+{
+	(void)state;
+	disarm();
+	store_new_file();
+	file_written_back(&store.inode);
+	pthread_mutex_lock(&store.inode.lock);
+	assert_false(file_being_dated(&store.inode));
+	pthread_mutex_unlock(&store.inode.lock);
+	assert_true(file_being_dated(&store.inode));
+	store_drop_file();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +346,7 @@ int main(void)
 		cmocka_unit_test(an_interrupted_call_is_made_again),
 		cmocka_unit_test(the_store_breaks),
 		cmocka_unit_test(losses_are_told_to_every_opening),
+		cmocka_unit_test(setting_a_time_does_not_wait_for_an_opening),
 	};
 
 	return cmocka_run_group_tests(tests, store_setup, store_teardown);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/ns_fixture.h"
 
+#include <sys/syscall.h>
+
 #include "fs/attr.h"
 
 static void names_with_every_byte(void **state)
@@ -352,6 +354,33 @@ static void an_open_file_outlives_its_name(void **state)
 	file_close(W, entry.inode);
 }
 
+/* The C library's, after which somebody writes to the file. */
+static bool write_after_dating;
+
+int utimensat(int dirfd, const char *name, const struct timespec times[2], int flags)
+{
+	static const struct timespec later[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 77}};
+	long ret = syscall(SYS_utimensat, dirfd, name, times, flags);
+
+	if (!ret && write_after_dating)
+		ret = syscall(SYS_utimensat, dirfd, name, later, flags);
+	return (int)ret;
+}
+
+static void a_write_does_not_move_the_time_that_is_being_set(void **state)
+{
+	struct volume *v = *state;
+	struct inode *file = must_create(v, ROOT, "f");
+	struct stat want = {.st_mtim = {.tv_sec = 1000}}, st;
+
+	write_after_dating = true;
+	assert_int_equal(attr_set(W, file, ATTR_MTIME, &want, &st), 0);
+	write_after_dating = false;
+	assert_int_equal(st.st_mtim.tv_sec, 77);
+	/* what closing will set */
+	assert_int_equal(inode_mtime(&v->fs, file).tv_sec, 1000);
+}
+
 /* A backing inode number that comes back must not bring the old inode back. */
 static void a_removed_inode_is_not_found_again(void **state)
 {
@@ -462,6 +491,7 @@ int main(void)
 		TEST(hard_links_are_one_inode),
 		TEST(a_link_whose_other_name_is_not_known_stays_usable),
 		TEST(an_open_file_outlives_its_name),
+		TEST(a_write_does_not_move_the_time_that_is_being_set),
 		TEST(a_removed_inode_is_not_found_again),
 		TEST(times_of_a_removed_file_can_be_written),
 		TEST(attributes),
