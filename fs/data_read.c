@@ -69,8 +69,8 @@ static int prepare(struct worker *w, struct data_request *request)
 	ret = request->last == 0 ? pages_prove_id(w, file) : 0;
 	if (ret)
 		return ret;
-	if (end > file->backing_size)
-		end = file->backing_size;
+	if (end > pages_backing_size(file))
+		end = pages_backing_size(file);
 	request->op.sqe =
 		(struct ring_sqe){.op = RING_OPEN,
 				  .flags = file->sparse ? RING_OPEN_HOLES : 0,

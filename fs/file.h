@@ -27,7 +27,7 @@ struct file {
 	bool writable; /* fd is O_RDWR */
 	bool has_id;   /* id and flags are those of page 0 (a file without is empty) */
 	bool redate;   /* written back: the kernel knows better when that was; atomic */
-	bool proven;   /* a page other than 0 has verified under id */
+	bool proven;   /* a page other than 0 has verified under id; atomic */
 	bool sparse;   /* FILE_SPARSE, as authenticated by opening page 0 */
 	unsigned nr_open; /* handles that hold fd */
 	unsigned nr_lost; /* times that the store said it lost what was written; atomic */

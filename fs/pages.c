@@ -115,9 +115,14 @@ int pages_write_backing(int fd, const void *buf, uint64_t len, uint64_t off)
 	return 0;
 }
 
+uint64_t pages_backing_size(const struct file *file)
+{
+	return __atomic_load_n(&file->backing_size, __ATOMIC_RELAXED);
+}
+
 uint64_t file_size(const struct file *file)
 {
-	return layout_plain_size(__atomic_load_n(&file->backing_size, __ATOMIC_RELAXED));
+	return layout_plain_size(pages_backing_size(file));
 }
 
 void pages_set_backing_size(struct file *file, uint64_t size)
@@ -127,13 +132,11 @@ void pages_set_backing_size(struct file *file, uint64_t size)
 
 uint32_t pages_on_disk(const struct file *file, uint64_t index)
 {
-	uint64_t start = index * PAGE_BYTES;
+	uint64_t start = index * PAGE_BYTES, end = pages_backing_size(file);
 
-	if (file->backing_size <= start + page_overhead(index))
+	if (end <= start + page_overhead(index))
 		return 0;
-	return file->backing_size - start < PAGE_BYTES
-		       ? (uint32_t)(file->backing_size - start)
-		       : PAGE_BYTES;
+	return end - start < PAGE_BYTES ? (uint32_t)(end - start) : PAGE_BYTES;
 }
 
 int pages_open_old(struct worker *w, const struct file *file, uint64_t index,
@@ -210,6 +213,10 @@ int pages_load_id(struct worker *w, struct file *file)
 	return ret;
 }
 
+/*
+ * Nobody's range keeps others from writing the pages that are tried, and from tearing
+ * them that way: but who writes has had the id proven.
+ */
 int pages_prove_id(struct worker *w, struct file *file)
 {
 	uint64_t pages = layout_pages(file_size(file));
@@ -217,15 +224,16 @@ int pages_prove_id(struct worker *w, struct file *file)
 	uint32_t flags;
 	int ret = -EIO;
 
-	if (file->proven || pages < 4)
+	if (__atomic_load_n(&file->proven, __ATOMIC_ACQUIRE) || pages < 4)
 		return 0;
 	for (int i = 0; i < 4 && ret == -EIO; i++) {
 		ret = check_page(w, file, candidates[i], &flags);
 		if (!ret && (flags & RING_SAW_HOLE))
 			ret = -EIO;
 	}
-	file->proven = !ret;
-	return ret;
+	if (!ret)
+		__atomic_store_n(&file->proven, true, __ATOMIC_RELEASE);
+	return __atomic_load_n(&file->proven, __ATOMIC_ACQUIRE) ? 0 : ret;
 }
 
 int pages_end_right(struct worker *w, struct file *file)

@@ -79,6 +79,8 @@ void pages_lost(struct file *file);
 /* Bytes of page @index that are on disk; 0 when the file does not reach it. */
 uint32_t pages_on_disk(const struct file *file, uint64_t index);
 
+/* What any holder of a range may ask for, and who holds the end change. */
+uint64_t pages_backing_size(const struct file *file);
 void pages_set_backing_size(struct file *file, uint64_t size);
 
 enum { PAGES_SAW_SPARSE = 1 << 16 }; /* page 0's header has FILE_SPARSE */

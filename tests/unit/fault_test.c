@@ -79,8 +79,12 @@ static int64_t part_of(uint64_t off, uint64_t len)
 	return part ? (int64_t)part : -ENOSPC;
 }
 
+static bool others_prove; /* the file's id, while its pages are read */
+
 static int64_t store_hook(enum call call, uint64_t off, uint64_t len)
 {
+	if (others_prove)
+		FILE_OF_STORE->proven = true;
 	if (fault.then) {
 		int error = fault.then;
 
@@ -324,6 +328,27 @@ static void losses_are_told_to_every_opening(void **state)
 	}
 }
 
+/* Those that are tried may be torn by somebody who writes them: who had them verified. */
+static void a_page_that_is_being_written_does_not_disprove_the_id(void **state)
+{
+	uint8_t torn[4 * PAGE_BYTES];
+	struct content content;
+
+	(void)state;
+	memset(torn, 0x5a, sizeof(torn));
+	disarm();
+	prepare(&scenarios[3], &content);
+	assert_int_equal(
+		__real_pwrite64(FILE_OF_STORE->fd, torn, sizeof(torn), PAGE_BYTES),
+		sizeof(torn));
+	FILE_OF_STORE->proven = false;
+	assert_int_equal(pages_prove_id(&store.w, FILE_OF_STORE), -EIO);
+	others_prove = true;
+	assert_int_equal(pages_prove_id(&store.w, FILE_OF_STORE), 0);
+	others_prove = false;
+	store_drop_file();
+}
+
 /* Opening it may last until a suspended volume is resumed. */
 static void setting_a_time_does_not_wait_for_an_opening(void **state)
 {
@@ -346,6 +371,7 @@ int main(void)
 		cmocka_unit_test(an_interrupted_call_is_made_again),
 		cmocka_unit_test(the_store_breaks),
 		cmocka_unit_test(losses_are_told_to_every_opening),
+		cmocka_unit_test(a_page_that_is_being_written_does_not_disprove_the_id),
 		cmocka_unit_test(setting_a_time_does_not_wait_for_an_opening),
 	};
 
