@@ -167,6 +167,7 @@ SRC_NAMESPACE := $(patsubst %,fs/%.c,acl acl_value attr create dirid inode inode
 UNIT_SRC_namespace_test := $(SRC_NAMESPACE)
 UNIT_SRC_fetch_test := fs/fetch.c
 UNIT_SRC_crew_test := fs/crew.c
+UNIT_SRC_park_test := fs/fuse_park.c fs/park.c
 UNIT_SRC_hostile_names_test := $(SRC_NAMESPACE)
 UNIT_SRC_readdir_test := $(SRC_NAMESPACE)
 UNIT_SRC_rename_test := $(SRC_NAMESPACE)

@@ -88,8 +88,9 @@ bool fuse_park_request(struct park *park, const struct fs *fs, int fuse_fd,
 	const struct fuse_in_header *header = message;
 	const struct fuse_interrupt_in *interrupt = (const void *)(header + 1);
 	struct parked *parked;
+	int ret;
 
-	if (header->opcode == FUSE_INTERRUPT && !park_is_empty(park)) {
+	if (header->opcode == FUSE_INTERRUPT) {
 		parked = park_take_unique(park, interrupt->unique);
 		if (!parked)
 			return false;
@@ -99,7 +100,10 @@ bool fuse_park_request(struct park *park, const struct fs *fs, int fuse_fd,
 	}
 	if (link_epoch(fs->link) || !needs_key(fs, header))
 		return false;
-	return !park_add(park, header->unique, message, len);
+	ret = park_add(park, header->unique, message, len);
+	if (ret == -EINTR)
+		answer_interrupted(fuse_fd, header->unique);
+	return ret != -ENOMEM;
 }
 
 ssize_t fuse_park_take(struct park *park, const struct fs *fs, void *buf)

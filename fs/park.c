@@ -11,6 +11,8 @@ void park_init(struct park *park)
 	park->first = NULL;
 	park->end = &park->first;
 	park->bytes = 0;
+	memset(park->early, 0, sizeof(park->early));
+	park->nr_early = 0;
 }
 
 void park_fini(struct park *park)
@@ -32,9 +34,19 @@ bool park_is_full(const struct park *park)
 	return __atomic_load_n(&park->bytes, __ATOMIC_RELAXED) >= PARK_MAX_BYTES;
 }
 
+/* The lock is held. */
+static bool was_asked_for(const struct park *park, uint64_t unique)
+{
+	for (size_t i = 0; i < PARK_EARLY; i++)
+		if (park->early[i] == unique)
+			return true;
+	return false;
+}
+
 int park_add(struct park *park, uint64_t unique, const void *message, size_t len)
 {
 	struct parked *parked = malloc(sizeof(*parked) + len);
+	bool early;
 
 	if (!parked)
 		return -ENOMEM;
@@ -43,11 +55,16 @@ int park_add(struct park *park, uint64_t unique, const void *message, size_t len
 	parked->len = len;
 	memcpy(parked->message, message, len);
 	pthread_mutex_lock(&park->lock);
-	*park->end = parked;
-	park->end = &parked->next;
-	__atomic_add_fetch(&park->bytes, len, __ATOMIC_RELEASE);
+	early = was_asked_for(park, unique);
+	if (!early) {
+		*park->end = parked;
+		park->end = &parked->next;
+		__atomic_add_fetch(&park->bytes, len, __ATOMIC_RELEASE);
+	}
 	pthread_mutex_unlock(&park->lock);
-	return 0;
+	if (early)
+		park_free(parked);
+	return early ? -EINTR : 0;
 }
 
 /* The lock is held. NULL if there is nothing at @at. */
@@ -82,6 +99,8 @@ struct parked *park_take_unique(struct park *park, uint64_t unique)
 	while (*at && (*at)->unique != unique)
 		at = &(*at)->next;
 	parked = take_at(park, at);
+	if (!parked)
+		park->early[park->nr_early++ % PARK_EARLY] = unique;
 	pthread_mutex_unlock(&park->lock);
 	return parked;
 }

@@ -18,10 +18,16 @@ struct parked {
 	uint8_t message[];
 };
 
+/* So many interrupts may overtake a request between its reading and its parking. */
+enum { PARK_EARLY = 64 };
+
 struct park {
 	pthread_mutex_t lock;
 	struct parked *first, **end;
 	size_t bytes;
+	uint64_t
+		early[PARK_EARLY]; /* requests asked for before they were here, if ever */
+	unsigned nr_early;
 };
 
 /*
@@ -39,13 +45,16 @@ void park_fini(struct park *park);
 bool park_is_empty(const struct park *park);
 bool park_is_full(const struct park *park);
 
-/* Copies a request. -ENOMEM. */
+/* Copies a request. -ENOMEM, -EINTR (it was asked for already). */
 int park_add(struct park *park, uint64_t unique, const void *message, size_t len);
 
 /* The oldest, for the caller to park_free(); NULL when there is none. */
 struct parked *park_take(struct park *park);
 
-/* Takes out the request @unique; NULL if it is not parked. */
+/*
+ * Takes out the request @unique; NULL if it is not parked: then it will not be, should
+ * another worker be about to.
+ */
 struct parked *park_take_unique(struct park *park, uint64_t unique);
 
 /* Takes out the first that @wanted, which must not use the park, is true of; NULL if
