@@ -131,6 +131,8 @@ bool crew_sit(struct crew *crew, struct worker *w)
 	if (w->has_seat)
 		return true;
 	pthread_mutex_lock(&crew->lock);
+	/* what it was at may have lasted for longer than a round waits */
+	take_part(crew, w);
 	crew->nr_waiting++;
 	while (crew->nr_seated >= crew->nr_seats && !crew->ended) {
 		pthread_cond_wait(&crew->seat_free, &crew->lock);

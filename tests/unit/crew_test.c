@@ -22,7 +22,7 @@ enum order { NOTHING, STAND_AND_WAIT, LEAVE, END };
 
 static struct crew crew;
 static atomic_int order, nr_seated, nr_standing, nr_left, nr_wiped, most_seated;
-static atomic_bool sit_again, fail_to_start;
+static atomic_bool sit_again, fail_to_start, take_no_part;
 
 void engine_wipe(struct engine *engine)
 {
@@ -71,7 +71,8 @@ static void stand_and_wait(struct worker *w)
 	crew_stand(&crew, w);
 	atomic_fetch_add(&nr_standing, 1);
 	while (!atomic_load(&sit_again)) {
-		crew_take_part(&crew, w);
+		if (!atomic_load(&take_no_part))
+			crew_take_part(&crew, w);
 		pause_1ms();
 	}
 	atomic_fetch_sub(&nr_standing, 1);
@@ -133,7 +134,7 @@ static int set_up(void **state)
 	(void)state;
 	nr_seated = nr_standing = nr_left = nr_wiped = most_seated = 0;
 	order = NOTHING;
-	sit_again = fail_to_start = false;
+	sit_again = fail_to_start = take_no_part = false;
 	return crew_init(&crew, SEATS, work, NULL);
 }
 
@@ -250,6 +251,23 @@ static void test_everyone_wipes_once_a_round(void **state)
 	}
 }
 
+/* It wipes when it comes back. */
+static void test_a_round_waits_for_nobody_for_ever(void **state)
+{
+	(void)state;
+	assert_int_equal(crew_start(&crew), 0);
+	crew_call(&crew);
+	wait_until(&nr_seated, 2);
+	atomic_store(&take_no_part, true);
+	give(STAND_AND_WAIT);
+	wait_until(&nr_standing, 1);
+	wait_until(&nr_seated, 2);
+	crew_wipe(&crew);
+	assert_int_equal(atomic_load(&nr_wiped), 2);
+	atomic_store(&sit_again, true);
+	wait_until(&nr_wiped, 3);
+}
+
 static void test_a_round_does_not_wait_for_who_never_began(void **state)
 {
 	(void)state;
@@ -282,6 +300,7 @@ int main(void)
 		WITH_CREW(test_who_waits_is_replaced),
 		WITH_CREW(test_all_workers_wait),
 		WITH_CREW(test_everyone_wipes_once_a_round),
+		WITH_CREW(test_a_round_waits_for_nobody_for_ever),
 		WITH_CREW(test_a_round_does_not_wait_for_who_never_began),
 		WITH_CREW(test_the_mount_ends_with_its_last_worker),
 	};
