@@ -222,7 +222,8 @@ static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wai
 			return n;
 		if (n < 0) {
 			fuse_park_answer_dying(&loop->park, loop->fuse_fd);
-			if (crew_leave(&loop->crew, w))
+			/* another may have gone to sleep before anything was parked */
+			if (park_is_empty(&loop->park) && crew_leave(&loop->crew, w))
 				return n;
 			ended = sleep_until_ready(w, slot, !full);
 		}
