@@ -15,15 +15,13 @@
 
 enum {
 	CACHE_MAX = 65536,
-	BUCKETS = 32768,
+	BUCKETS = 65536,
 };
 
 /* The two ways into the cache: by what is known of a name. */
 enum way { BY_PLAIN, BY_ENTRY, WAYS };
 
 struct pair {
-	struct pair *next[WAYS]; /* of its bucket */
-	uint32_t slot;
 	bool used; /* since the clock's hand passed */
 	uint8_t dir_id[PAGE_ID_BYTES];
 	uint16_t size;	  /* of text */
@@ -32,30 +30,46 @@ struct pair {
 	char text[]; /* plain, entry and full, each with a NUL */
 };
 
+/* A name's place in its bucket, apart from it: a search passes others unseen. */
+struct link {
+	uint32_t next; /* its slot, from 1 */
+	uint32_t hash;
+};
+
 struct names {
 	pthread_mutex_t lock;
-	uint64_t seed;
+	uint64_t seed[2];    /* secret: nobody can choose names of one bucket */
 	uint64_t generation; /* of what was not forgotten */
 	uint32_t nr, hand;
 	struct pair *slots[CACHE_MAX];
-	struct pair *buckets[WAYS][BUCKETS];
+	struct link links[WAYS][CACHE_MAX];
+	uint32_t buckets[WAYS][BUCKETS]; /* the first one's slot, from 1 */
 };
 
-static uint64_t mix(uint64_t hash, const void *data, size_t len)
+static uint64_t mix(uint64_t hash, uint64_t factor, const void *data, size_t len)
 {
-	const uint8_t *byte = data;
+	const uint8_t *bytes = data;
 
-	while (len--)
-		hash = (hash ^ *byte++) * UINT64_C(0x100000001b3);
+	for (size_t at = 0; at < len; at += sizeof(uint32_t)) {
+		uint32_t word = 0;
+
+		if (len - at >= sizeof(word))
+			memcpy(&word, bytes + at, sizeof(word));
+		else
+			memcpy(&word, bytes + at, len - at);
+		hash = (hash ^ word) * factor;
+		hash ^= hash >> 32;
+	}
 	return hash;
 }
 
-static struct pair **bucket_of(struct names *names, enum way way,
-			       const uint8_t dir_id[PAGE_ID_BYTES], const char *key)
+static uint32_t hash_of(const struct names *names, const uint8_t dir_id[PAGE_ID_BYTES],
+			const char *key)
 {
-	uint64_t hash = mix(mix(names->seed, dir_id, PAGE_ID_BYTES), key, strlen(key));
+	uint64_t factor = names->seed[1] | 1;
+	uint64_t hash = mix(names->seed[0], factor, dir_id, PAGE_ID_BYTES);
 
-	return &names->buckets[way][(hash ^ (hash >> 32)) % BUCKETS];
+	return (uint32_t)mix(hash, factor, key, strlen(key));
 }
 
 static const char *key_of(const struct pair *pair, enum way way)
@@ -75,7 +89,7 @@ static struct pair *pair_new(const uint8_t dir_id[PAGE_ID_BYTES], const char *pl
 {
 	size_t plain_size = strlen(plain) + 1, entry_size = strlen(entry) + 1;
 	size_t full_size = strlen(full) + 1, size = plain_size + entry_size + full_size;
-	struct pair *pair = calloc(1, sizeof(*pair) + size);
+	struct pair *pair = malloc(sizeof(*pair) + size);
 
 	if (!pair)
 		return NULL;
@@ -91,30 +105,39 @@ static struct pair *pair_new(const uint8_t dir_id[PAGE_ID_BYTES], const char *pl
 	return pair;
 }
 
-static struct pair *cache_find(struct names *names, enum way way,
+static struct pair *cache_find(struct names *names, enum way way, uint32_t hash,
 			       const uint8_t dir_id[PAGE_ID_BYTES], const char *key)
 {
-	struct pair *pair = *bucket_of(names, way, dir_id, key);
+	const struct link *link;
 
-	while (pair && (strcmp(key_of(pair, way), key) ||
-			memcmp(pair->dir_id, dir_id, PAGE_ID_BYTES)))
-		pair = pair->next[way];
-	if (pair)
+	for (uint32_t at = names->buckets[way][hash % BUCKETS]; at; at = link->next) {
+		struct pair *pair;
+
+		link = &names->links[way][at - 1];
+		if (link->hash != hash)
+			continue;
+		pair = names->slots[at - 1];
+		if (strcmp(key_of(pair, way), key) ||
+		    memcmp(pair->dir_id, dir_id, PAGE_ID_BYTES))
+			continue;
 		pair->used = true;
-	return pair;
+		return pair;
+	}
+	return NULL;
 }
 
-static void cache_remove(struct names *names, struct pair *pair)
+static void cache_remove(struct names *names, uint32_t slot)
 {
 	for (int way = 0; way < WAYS; way++) {
-		struct pair **at = bucket_of(names, way, pair->dir_id, key_of(pair, way));
+		struct link *links = names->links[way];
+		uint32_t *at = &names->buckets[way][links[slot].hash % BUCKETS];
 
-		while (*at != pair)
-			at = &(*at)->next[way];
-		*at = pair->next[way];
+		while (*at != slot + 1)
+			at = &links[*at - 1].next;
+		*at = links[slot].next;
 	}
-	names->slots[pair->slot] = NULL;
-	pair_free(pair);
+	pair_free(names->slots[slot]);
+	names->slots[slot] = NULL;
 }
 
 /* A free slot: the next one, or that of a name which was not used for a turn. */
@@ -128,38 +151,34 @@ static uint32_t cache_slot(struct names *names)
 
 		names->hand = (slot + 1) % CACHE_MAX;
 		if (!pair->used) {
-			cache_remove(names, pair);
+			cache_remove(names, slot);
 			return slot;
 		}
 		pair->used = false;
 	}
 }
 
-/* Best effort; @generation: names_forget() must not be undone by who began before it. */
-static void cache_add(struct names *names, uint64_t generation,
+/* Best effort. The lock is held. */
+static void cache_add(struct names *names, const uint32_t hash[WAYS],
 		      const uint8_t dir_id[PAGE_ID_BYTES], const char *plain,
 		      const char *entry, const char *full)
 {
-	struct pair *pair = pair_new(dir_id, plain, entry, full);
+	struct pair *pair;
+	uint32_t slot;
 
+	if (cache_find(names, BY_ENTRY, hash[BY_ENTRY], dir_id, entry))
+		return;
+	pair = pair_new(dir_id, plain, entry, full);
 	if (!pair)
 		return;
-	pthread_mutex_lock(&names->lock);
-	if (generation != names->generation ||
-	    cache_find(names, BY_ENTRY, dir_id, entry)) {
-		pair_free(pair);
-		goto out;
-	}
-	pair->slot = cache_slot(names);
-	names->slots[pair->slot] = pair;
+	slot = cache_slot(names);
+	names->slots[slot] = pair;
 	for (int way = 0; way < WAYS; way++) {
-		struct pair **bucket = bucket_of(names, way, dir_id, key_of(pair, way));
+		uint32_t *bucket = &names->buckets[way][hash[way] % BUCKETS];
 
-		pair->next[way] = *bucket;
-		*bucket = pair;
+		names->links[way][slot] = (struct link){*bucket, hash[way]};
+		*bucket = slot + 1;
 	}
-out:
-	pthread_mutex_unlock(&names->lock);
 }
 
 struct names *names_create(void)
@@ -168,7 +187,7 @@ struct names *names_create(void)
 
 	if (!names)
 		return NULL;
-	if (getrandom(&names->seed, sizeof(names->seed), 0) != sizeof(names->seed)) {
+	if (getrandom(names->seed, sizeof(names->seed), 0) != sizeof(names->seed)) {
 		free(names);
 		return NULL;
 	}
@@ -200,14 +219,14 @@ void names_destroy(struct names *names)
 
 /* Looks @plain up; tells the cache's generation in any case. */
 static bool cached_backing(struct names *names, const uint8_t dir_id[PAGE_ID_BYTES],
-			   const char *plain, struct name_backing *out,
+			   const char *plain, uint32_t hash, struct name_backing *out,
 			   uint64_t *generation)
 {
 	struct pair *pair;
 
 	pthread_mutex_lock(&names->lock);
 	*generation = names->generation;
-	pair = cache_find(names, BY_PLAIN, dir_id, plain);
+	pair = cache_find(names, BY_PLAIN, hash, dir_id, plain);
 	if (pair) {
 		const char *entry = key_of(pair, BY_ENTRY),
 			   *full = pair->text + pair->at_full;
@@ -229,6 +248,7 @@ int names_seal(struct worker *w, const uint8_t dir_id[PAGE_ID_BYTES], const char
 	uint8_t sealed[NAME_PLAIN_MAX + RING_STRING_OVERHEAD];
 	struct sealer_item item = {.in = plain, .out = sealed};
 	size_t len = strlen(plain);
+	uint32_t hash[WAYS];
 	uint64_t generation;
 	int ret;
 
@@ -236,7 +256,8 @@ int names_seal(struct worker *w, const uint8_t dir_id[PAGE_ID_BYTES], const char
 		return -ENAMETOOLONG;
 	if (!len)
 		return -ENOENT;
-	if (cached_backing(names, dir_id, plain, out, &generation))
+	hash[BY_PLAIN] = hash_of(names, dir_id, plain);
+	if (cached_backing(names, dir_id, plain, hash[BY_PLAIN], out, &generation))
 		return 0;
 	item.in_len = (uint32_t)len;
 	ret = sealer_run(w, RING_NAME_SEAL, dir_id, &item, 1);
@@ -244,55 +265,94 @@ int names_seal(struct worker *w, const uint8_t dir_id[PAGE_ID_BYTES], const char
 		return ret;
 	if (item.status || name_encode(sealed, item.out_len, out))
 		return -EIO;
-	cache_add(names, generation, dir_id, plain, out->entry, out->full);
+	hash[BY_ENTRY] = hash_of(names, dir_id, out->entry);
+	pthread_mutex_lock(&names->lock);
+	/* What was forgotten meanwhile stays forgotten. */
+	if (generation == names->generation)
+		cache_add(names, hash, dir_id, plain, out->entry, out->full);
+	pthread_mutex_unlock(&names->lock);
 	return 0;
 }
 
 /* A name to be opened by the HSM. */
 struct closed {
 	size_t index; /* in the caller's arrays */
-	uint8_t sealed[NAME_SEALED_MAX];
-	uint8_t plain[NAME_SEALED_MAX + 1];
+	uint32_t hash[WAYS];
 };
 
 struct batch {
+	const uint8_t *dir_id;
+	const char *const *backing, *const *full;
+	char **plain;
 	struct closed *closed;
-	struct sealer_item *items;
+	struct sealer_item *items; /* what they are sealed to and opened to is in texts */
+	uint8_t *texts;
+	size_t texts_len;
 	size_t nr;
 	uint64_t generation;
 };
 
-/* Serves from the cache what it has; collects the rest. -ENOMEM. */
-static int open_cached(struct names *names, const uint8_t dir_id[PAGE_ID_BYTES],
-		       const char *const *backing, const char *const *full, size_t nr,
-		       char **plain, struct batch *batch)
+/* Serves from the cache what it has; notes the rest. -ENOMEM. */
+static int open_cached(struct names *names, struct batch *batch, size_t nr)
 {
 	int ret = 0;
 
 	pthread_mutex_lock(&names->lock);
 	batch->generation = names->generation;
 	for (size_t i = 0; i < nr && !ret; i++) {
-		struct pair *pair = cache_find(names, BY_ENTRY, dir_id, backing[i]);
+		uint32_t hash = hash_of(names, batch->dir_id, batch->backing[i]);
+		struct pair *pair = cache_find(names, BY_ENTRY, hash, batch->dir_id,
+					       batch->backing[i]);
 		struct closed *closed = &batch->closed[batch->nr];
-		int len;
 
 		if (pair) {
-			plain[i] = strdup(key_of(pair, BY_PLAIN));
-			ret = plain[i] ? 0 : -ENOMEM;
+			batch->plain[i] = strdup(key_of(pair, BY_PLAIN));
+			ret = batch->plain[i] ? 0 : -ENOMEM;
 			continue;
 		}
-		len = name_decode(backing[i], full[i], closed->sealed);
-		if (len < 0)
-			continue;
 		closed->index = i;
-		batch->items[batch->nr++] = (struct sealer_item){
-			.in = closed->sealed,
-			.in_len = (uint32_t)len,
-			.out = closed->plain,
-		};
+		closed->hash[BY_ENTRY] = hash;
+		batch->nr++;
 	}
 	pthread_mutex_unlock(&names->lock);
 	return ret;
+}
+
+/* Decodes what was noted and drops what is no sealed name. -ENOMEM. */
+static int decode(struct batch *batch)
+{
+	uint8_t sealed[NAME_SEALED_MAX], *at;
+	size_t room = 1, kept = 0;
+
+	for (size_t i = 0; i < batch->nr; i++) {
+		const char *full = batch->full[batch->closed[i].index];
+
+		room += strlen(batch->backing[batch->closed[i].index]);
+		room += full ? strlen(full) : 0;
+	}
+	/* A text is longer than what it stands for, and that than the name in it. */
+	at = batch->texts = malloc(2 * room);
+	if (!at)
+		return -ENOMEM;
+	for (size_t i = 0; i < batch->nr; i++) {
+		struct closed closed = batch->closed[i];
+		int len = name_decode(batch->backing[closed.index],
+				      batch->full[closed.index], sealed);
+
+		if (len < 0)
+			continue;
+		memcpy(at, sealed, (size_t)len);
+		batch->items[kept] = (struct sealer_item){
+			.in = at,
+			.in_len = (uint32_t)len,
+			.out = at + len,
+		};
+		batch->closed[kept++] = closed;
+		at += 2 * (size_t)len;
+	}
+	batch->nr = kept;
+	batch->texts_len = (size_t)(at - batch->texts);
+	return 0;
 }
 
 /* What the HSM has sealed once was a name; what else verifies is not trusted to be one.
@@ -305,33 +365,55 @@ static bool is_name(const uint8_t *plain, size_t len)
 	return !(plain[0] == '.' && (len == 1 || (len == 2 && plain[1] == '.')));
 }
 
-static int open_sealed(struct worker *w, const uint8_t dir_id[PAGE_ID_BYTES],
-		       const char *const *backing, const char *const *full, char **plain,
-		       struct batch *batch)
+static int open_sealed(struct worker *w, struct batch *batch)
 {
 	struct names *names = worker_fs(w)->names;
-	int ret = sealer_run(w, RING_NAME_OPEN, dir_id, batch->items, batch->nr);
+	int ret = sealer_run(w, RING_NAME_OPEN, batch->dir_id, batch->items, batch->nr);
 
 	for (size_t i = 0; i < batch->nr && !ret; i++) {
+		const struct sealer_item *item = &batch->items[i];
 		struct closed *closed = &batch->closed[i];
-		size_t at = closed->index, len = batch->items[i].out_len;
+		char **plain = &batch->plain[closed->index];
 
-		if (batch->items[i].status || !is_name(closed->plain, len))
+		if (item->status || !is_name(item->out, item->out_len))
 			continue;
-		plain[at] = strndup((char *)closed->plain, len);
-		if (!plain[at])
+		*plain = strndup(item->out, item->out_len);
+		if (!*plain)
 			return -ENOMEM;
-		cache_add(names, batch->generation, dir_id, plain[at], backing[at],
-			  name_classify(backing[at]) == NAME_LONG ? full[at] : "");
+		closed->hash[BY_PLAIN] = hash_of(names, batch->dir_id, *plain);
 	}
 	return ret;
+}
+
+/* Remembers what was opened, unless names were forgotten meanwhile. */
+static void keep(struct names *names, const struct batch *batch)
+{
+	pthread_mutex_lock(&names->lock);
+	for (size_t i = 0; i < batch->nr && batch->generation == names->generation; i++) {
+		const struct closed *closed = &batch->closed[i];
+		const char *entry = batch->backing[closed->index];
+		const char *plain = batch->plain[closed->index];
+
+		if (plain)
+			cache_add(names, closed->hash, batch->dir_id, plain, entry,
+				  name_classify(entry) == NAME_LONG
+					  ? batch->full[closed->index]
+					  : "");
+	}
+	pthread_mutex_unlock(&names->lock);
 }
 
 int names_open(struct worker *w, const uint8_t dir_id[PAGE_ID_BYTES],
 	       const char *const *backing, const char *const *full, size_t nr,
 	       char **plain)
 {
-	struct batch batch = {0};
+	struct names *names = worker_fs(w)->names;
+	struct batch batch = {
+		.dir_id = dir_id,
+		.backing = backing,
+		.full = full,
+		.plain = plain,
+	};
 	int ret = -ENOMEM;
 
 	memset(plain, 0, nr * sizeof(*plain));
@@ -340,16 +422,20 @@ int names_open(struct worker *w, const uint8_t dir_id[PAGE_ID_BYTES],
 	batch.closed = calloc(nr, sizeof(*batch.closed));
 	batch.items = calloc(nr, sizeof(*batch.items));
 	if (batch.closed && batch.items)
-		ret = open_cached(worker_fs(w)->names, dir_id, backing, full, nr, plain,
-				  &batch);
+		ret = open_cached(names, &batch, nr);
 	if (!ret && batch.nr)
-		ret = open_sealed(w, dir_id, backing, full, plain, &batch);
+		ret = decode(&batch);
+	if (!ret && batch.nr)
+		ret = open_sealed(w, &batch);
+	if (!ret)
+		keep(names, &batch);
 	for (size_t i = 0; ret && i < nr; i++) {
 		free(plain[i]);
 		plain[i] = NULL;
 	}
-	if (batch.closed)
-		secmem_wipe(batch.closed, nr * sizeof(*batch.closed));
+	if (batch.texts)
+		secmem_wipe(batch.texts, batch.texts_len);
+	free(batch.texts);
 	free(batch.closed);
 	free(batch.items);
 	return ret;
