@@ -391,14 +391,12 @@ static void keep(struct names *names, const struct batch *batch)
 	pthread_mutex_lock(&names->lock);
 	for (size_t i = 0; i < batch->nr && batch->generation == names->generation; i++) {
 		const struct closed *closed = &batch->closed[i];
-		const char *entry = batch->backing[closed->index];
 		const char *plain = batch->plain[closed->index];
+		const char *full = batch->full[closed->index];
 
 		if (plain)
-			cache_add(names, closed->hash, batch->dir_id, plain, entry,
-				  name_classify(entry) == NAME_LONG
-					  ? batch->full[closed->index]
-					  : "");
+			cache_add(names, closed->hash, batch->dir_id, plain,
+				  batch->backing[closed->index], full ? full : "");
 	}
 	pthread_mutex_unlock(&names->lock);
 }

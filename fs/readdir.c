@@ -83,13 +83,15 @@ int ns_opendir(struct worker *w, struct inode *inode, struct ns_dir **out)
 		fd = inode_open_backing(worker_fs(w), inode, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return fd;
-	dir = calloc(1, sizeof(*dir));
+	dir = malloc(sizeof(*dir)); /* most of it is never touched */
 	if (!dir) {
 		close(fd);
 		return -ENOMEM;
 	}
 	dir->fd = fd;
 	dir->inode = inode;
+	dir->nr = dir->next = 0;
+	dir->raw_end = 0;
 	inode_hold(worker_fs(w), inode);
 	*out = dir;
 	return 0;
@@ -177,16 +179,19 @@ static void take_names(struct ns_dir *dir, struct opening *o)
 
 static int open_names(struct worker *w, struct ns_dir *dir, bool *damaged)
 {
-	struct opening *o = calloc(1, sizeof(*o));
+	struct opening *o = malloc(sizeof(*o));
 	uint8_t id[PAGE_ID_BYTES];
 	size_t before = dir->nr;
 	int ret = 0;
 
 	if (!o)
 		return -ENOMEM;
+	o->nr = 0;
 	for (size_t i = 0; i < dir->nr; i++) {
-		if (!dir->items[i].dots)
-			o->backing[o->nr++] = dir->items[i].backing;
+		if (dir->items[i].dots)
+			continue;
+		o->full[o->nr] = NULL;
+		o->backing[o->nr++] = dir->items[i].backing;
 	}
 	if (o->nr)
 		ret = dirid_get(w, dir->inode, id);
