@@ -22,7 +22,7 @@ enum {
 enum way { BY_PLAIN, BY_ENTRY, WAYS };
 
 struct pair {
-	bool used; /* since the clock's hand passed */
+	bool used; /* again, since the clock's hand passed */
 	uint8_t dir_id[PAGE_ID_BYTES];
 	uint16_t size;	  /* of text */
 	uint16_t at_full; /* where the long name's text begins (an empty one if short) */
@@ -94,7 +94,7 @@ static struct pair *pair_new(const uint8_t dir_id[PAGE_ID_BYTES], const char *pl
 	if (!pair)
 		return NULL;
 	memcpy(pair->dir_id, dir_id, PAGE_ID_BYTES);
-	pair->used = true;
+	pair->used = false;
 	pair->size = (uint16_t)size;
 	pair->at[BY_PLAIN] = 0;
 	pair->at[BY_ENTRY] = (uint16_t)plain_size;

@@ -188,6 +188,73 @@ static void an_interrupted_listing_goes_on(void **state)
 	assert_int_equal(nr, MANY + 2);
 }
 
+static const uint8_t some_dir[PAGE_ID_BYTES] = {7};
+
+static void seal_numbered(struct volume *v, int number, struct name_backing *out)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "name-%d", number);
+	assert_int_equal(names_seal(W, some_dir, name, out), 0);
+}
+
+/* Opens what stands for @nr numbered names; returns how many the HSM had to open. */
+static unsigned open_numbered(struct volume *v, const struct name_backing *backing,
+			      const int *numbers, size_t nr)
+{
+	const char *entries[64], *full[64] = {NULL};
+	unsigned before = hsm_items;
+	char *plain[64], want[32];
+
+	for (size_t i = 0; i < nr; i++)
+		entries[i] = backing[i].entry;
+	assert_int_equal(names_open(W, some_dir, entries, full, nr, plain), 0);
+	for (size_t i = 0; i < nr; i++) {
+		snprintf(want, sizeof(want), "name-%d", numbers[i]);
+		assert_string_equal(plain[i], want);
+		free(plain[i]);
+	}
+	return hsm_items - before;
+}
+
+static void a_full_cache_keeps_what_is_used(void **state)
+{
+	enum { NAMES = 200000, SOME = 64 }; /* three times what the cache holds */
+	static struct name_backing backing[SOME];
+	struct name_backing out, kept, again;
+	struct volume *v = *state;
+	int numbers[SOME];
+	unsigned asked;
+
+	seal_numbered(v, -1, &kept);
+	asked = hsm_items;
+	for (int i = 0; i < NAMES; i++) {
+		seal_numbered(v, i, &out);
+		if (i % 1000 == 0) {
+			seal_numbered(v, -1, &again);
+			assert_string_equal(again.entry, kept.entry);
+		}
+		/* by turns of the first and of the last */
+		if (i < SOME && i % 2 == 0) {
+			numbers[i] = i;
+			backing[i] = out;
+		} else if (i >= NAMES - SOME && i % 2) {
+			numbers[i - NAMES + SOME] = i;
+			backing[i - NAMES + SOME] = out;
+		}
+	}
+	assert_int_equal(hsm_items - asked, NAMES);
+	assert_int_equal(open_numbered(v, backing, numbers, SOME), SOME / 2);
+	assert_int_equal(open_numbered(v, backing, numbers, SOME), 0);
+	names_forget(v->fs.names);
+	assert_int_equal(open_numbered(v, backing, numbers, SOME), SOME);
+	for (int i = 0; i < SOME; i++) {
+		seal_numbered(v, numbers[i], &out);
+		assert_string_equal(out.entry, backing[i].entry);
+	}
+	assert_int_equal(open_numbered(v, backing, numbers, SOME), 0);
+}
+
 static void only_directories_can_be_listed(void **state)
 {
 	struct volume *v = *state;
@@ -206,6 +273,7 @@ int main(void)
 		TEST(dots_name_the_backing),
 		TEST(lookup_of_listed_entries_needs_no_hsm),
 		TEST(an_interrupted_listing_goes_on),
+		TEST(a_full_cache_keeps_what_is_used),
 		TEST(only_directories_can_be_listed),
 	};
 
