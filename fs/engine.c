@@ -241,8 +241,7 @@ static void handle_died(struct worker *w, uint32_t i, int status)
 		return;
 	}
 	/* the ring is of no use; all in flight goes on the next one */
-	if (status != -EKEYEXPIRED)
-		link_lost(w->fs->link, engine->epoch);
+	link_lost(w->fs->link, engine->epoch);
 	engine->epoch = 0;
 }
 

@@ -233,6 +233,44 @@ static void *service_thread(void *arg)
 	return NULL;
 }
 
+/*
+ * Of all services, so that no ring has two: what one leaves on a ring that its client has
+ * attached anew would be taken for the answers of the other.
+ */
+static struct service *rings;
+static pthread_mutex_t rings_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int claim_ring(struct service *service, const struct stat *st)
+{
+	struct service *other;
+
+	pthread_mutex_lock(&rings_lock);
+	for (other = rings; other; other = other->next_ring)
+		if (other->dev == st->st_dev && other->ino == st->st_ino)
+			break;
+	if (!other) {
+		service->dev = st->st_dev;
+		service->ino = st->st_ino;
+		service->next_ring = rings;
+		rings = service;
+	}
+	pthread_mutex_unlock(&rings_lock);
+	return other ? -EBUSY : 0;
+}
+
+/* Also of one that has none. */
+static void release_ring(const struct service *service)
+{
+	struct service **at = &rings;
+
+	pthread_mutex_lock(&rings_lock);
+	while (*at && *at != service)
+		at = &(*at)->next_ring;
+	if (*at)
+		*at = service->next_ring;
+	pthread_mutex_unlock(&rings_lock);
+}
+
 static int map_ring(struct service *service, int memfd, uint64_t arena_len)
 {
 	struct stat st;
@@ -256,7 +294,7 @@ static int map_ring(struct service *service, int memfd, uint64_t arena_len)
 	service->shared = map;
 	service->arena.base = (uint8_t *)map + RING_ARENA_OFFSET;
 	service->arena.len = (size_t)arena_len;
-	return 0;
+	return claim_ring(service, &st);
 }
 
 static void service_free(struct service *service)
@@ -266,6 +304,7 @@ static void service_free(struct service *service)
 	secmem_free(service->pages.scratch);
 	if (service->shared)
 		munmap(service->shared, RING_ARENA_OFFSET + service->arena.len);
+	release_ring(service);
 	secmem_wipe(service->handles.value, sizeof(service->handles.value));
 	free(service);
 }

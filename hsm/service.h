@@ -21,6 +21,9 @@ struct session;
 
 struct service {
 	struct service *next; /* in the session's list */
+	struct service *next_ring;
+	dev_t dev; /* the ring's memfd */
+	ino_t ino;
 	struct session *session;
 	struct ring_shared *shared;
 	struct arena arena;
@@ -48,7 +51,8 @@ struct service_config {
 /*
  * Maps @memfd (which must be sealed and exactly as long as @arena_len asks), makes the
  * first handle and starts the thread. @memfd may be closed afterwards. 0; -EINVAL (not
- * such a memfd); -EKEYREVOKED; -ENOMEM; -EAGAIN. Ended by service_stop().
+ * such a memfd); -EBUSY (another service has it, perhaps of a connection that is about to
+ * end); -EKEYREVOKED; -ENOMEM; -EAGAIN. Ended by service_stop().
  */
 int service_start(struct session *session, const struct service_config *config, int memfd,
 		  uint64_t arena_len, struct service **out, struct wire_handle *first);

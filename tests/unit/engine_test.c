@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations that the HSM takes for a breach of protocol: they fail, and once. */
+/*
+ * Operations that the HSM takes for a breach of protocol: they fail, and once. And rings
+ * that are attached anew.
+ */
 #include "tests/unit/hsmd_fixture.h"
 
 #include <poll.h>
@@ -30,11 +33,11 @@ static void resume(void)
 	assert_int_equal(link_resume(fs.link, ticket, why, sizeof(why)), 0);
 }
 
-/* Asked only where a suspended volume is waited for. */
-static bool yes(void *request)
+/* Whoever waits for a suspended volume is interrupted. */
+static bool is_suspended(void *request)
 {
 	(void)request;
-	return true;
+	return !link_epoch(fs.link);
 }
 
 static int begin(void **state)
@@ -49,7 +52,7 @@ static int begin(void **state)
 	get_ticket(ticket);
 	assert_int_equal(link_create(ticket, &fs.link, why, sizeof(why)), 0);
 	assert_int_equal(engine_init(&w.engine), 0);
-	w.interrupted = yes;
+	w.interrupted = is_suspended;
 	return 0;
 }
 
@@ -74,7 +77,7 @@ static struct engine_op good_op(bool *done)
 {
 	return (struct engine_op){.sqe = sqe_seal(),
 				  .done = count_done,
-				  .interrupted = yes,
+				  .interrupted = is_suspended,
 				  .request = done};
 }
 
@@ -151,12 +154,59 @@ static void fails_once_though_resumed_at_once(void **state)
 	works();
 }
 
+/* The ring is attached anew while the service that had it may still be at it. */
+static void nothing_comes_of_the_ring_before(void **state)
+{
+	bool done[8];
+	struct engine_op ops[8];
+
+	(void)state;
+	for (int round = 0; round < 200; round++) {
+		memset(done, 0, sizeof(done));
+		works();
+		for (int i = 0; i < 8; i++) {
+			ops[i] = good_op(&done[i]);
+			engine_submit(&w, &ops[i]);
+		}
+		if (round % 2)
+			engine_run(&w);
+		link_lost(fs.link, link_epoch(fs.link));
+		resume();
+		engine_finish(&w);
+		for (int i = 0; i < 8; i++) {
+			assert_int_equal(ops[i].cqe.status, 0);
+			assert_int_equal(ops[i].cqe.len, CONTENT + PAGE_SEAL_BYTES);
+		}
+	}
+}
+
+/* Nothing is submitted: what is zeroed under a service that has done something ends it.
+ */
+static void a_ring_is_not_served_twice(void **state)
+{
+	uint32_t epoch;
+	int ret;
+
+	(void)state;
+	link_lost(fs.link, link_epoch(fs.link));
+	resume();
+	while ((ret = link_attach(fs.link, &w.engine.queue, &epoch)) == -EBUSY)
+		poll(NULL, 0, 1);
+	assert_int_equal(ret, 0);
+	assert_int_equal(link_attach(fs.link, &w.engine.queue, &epoch), -EBUSY);
+	link_lost(fs.link, link_epoch(fs.link));
+	resume();
+	works();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fails_without_being_waited_for),
 		cmocka_unit_test(takes_no_other_along),
 		cmocka_unit_test(fails_once_though_resumed_at_once),
+		cmocka_unit_test(nothing_comes_of_the_ring_before),
+		cmocka_unit_test(a_ring_is_not_served_twice),
 	};
 
 	return cmocka_run_group_tests(tests, begin, finish);
