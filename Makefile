@@ -302,7 +302,7 @@ bench-scale: bench-programs ## How cost grows: clients, file sizes, directories,
 	bench/run --build $(BUILD) --scale --only files --rounds 1 --backing $(BUILD) \
 		--fs passthrough,hsmfs --results $(BUILD)/bench/results-scale-disk || rc=1; \
 	exit $$rc
-bench-full: bench-programs ## All workloads on all file systems, tmpfs and disk; ring, ciphers (40 minutes)
+bench-full: bench-programs ## All workloads on all file systems, tmpfs and disk; ring, ciphers (27 minutes)
 	@rc=0; for b in $(BENCH); do echo "== $$b"; $$b || rc=1; done; \
 	bench/run --build $(BUILD) --full --results $(BUILD)/bench/results-tmpfs || rc=1; \
 	bench/run --build $(BUILD) --full --backing $(BUILD) --results $(BUILD)/bench/results-disk || rc=1; \
