@@ -23,7 +23,7 @@ static const char usage[] =
 	"the\n"
 	"32-byte ticket on standard input says which session of hsmd to use.\n"
 	"\n"
-	"  -o OPTION[,...]   FUSE mount options\n"
+	"  -o OPTION[,...]   mount options, see mount.hsmfs(8)\n"
 	"  --read-only       as -o ro\n"
 	"  --foreground      stay in the foreground, log to standard error\n"
 	"  --help, --version\n"
