@@ -164,6 +164,14 @@ static void give(enum order what)
 	wait_until(&order, NOTHING);
 }
 
+static void start_with(int nr)
+{
+	assert_int_equal(crew_start(&crew), 0);
+	for (int i = 1; i < nr; i++)
+		crew_call(&crew);
+	wait_until(&nr_seated, nr);
+}
+
 static void test_one_is_enough_at_first(void **state)
 {
 	(void)state;
@@ -199,9 +207,7 @@ static void test_as_many_as_there_are_seats_are_called(void **state)
 static void test_who_waits_is_replaced(void **state)
 {
 	(void)state;
-	assert_int_equal(crew_start(&crew), 0);
-	crew_call(&crew);
-	wait_until(&nr_seated, 2);
+	start_with(2);
 	give(STAND_AND_WAIT);
 	wait_until(&nr_standing, 1);
 	wait_until(&nr_seated, 2);
@@ -236,10 +242,7 @@ static void test_all_workers_wait(void **state)
 static void test_everyone_wipes_once_a_round(void **state)
 {
 	(void)state;
-	assert_int_equal(crew_start(&crew), 0);
-	crew_call(&crew);
-	crew_call(&crew);
-	wait_until(&nr_seated, SEATS);
+	start_with(SEATS);
 	give(STAND_AND_WAIT);
 	wait_until(&nr_standing, 1);
 	wait_until(&nr_seated, SEATS);
@@ -255,9 +258,7 @@ static void test_everyone_wipes_once_a_round(void **state)
 static void test_a_round_waits_for_nobody_for_ever(void **state)
 {
 	(void)state;
-	assert_int_equal(crew_start(&crew), 0);
-	crew_call(&crew);
-	wait_until(&nr_seated, 2);
+	start_with(2);
 	atomic_store(&take_no_part, true);
 	give(STAND_AND_WAIT);
 	wait_until(&nr_standing, 1);
