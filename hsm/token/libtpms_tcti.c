@@ -143,6 +143,13 @@ static TSS2_RC emulator_receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *
 	return TSS2_RC_SUCCESS;
 }
 
+/* An answer that was too long for who asked is not wanted any more. */
+static TSS2_RC emulator_cancel(TSS2_TCTI_CONTEXT *tcti)
+{
+	((struct emulator *)tcti)->pending = false;
+	return TSS2_RC_SUCCESS;
+}
+
 /* Before libtpms sees it: that enters failure mode and writes dumps to stderr. */
 static int check_state(struct emulator *emulator)
 {
@@ -223,6 +230,7 @@ int libtpms_tcti_open(const char *state_dir, TSS2_TCTI_CONTEXT **out, char *why,
 	emulator->common.v1.version = 2;
 	emulator->common.v1.transmit = emulator_transmit;
 	emulator->common.v1.receive = emulator_receive;
+	emulator->common.v1.cancel = emulator_cancel;
 	ret = nvram_open(state_dir, &emulator->nvram, why, why_len);
 	if (ret == 0)
 		ret = power_on(emulator, state_dir, why, why_len);

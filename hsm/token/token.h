@@ -3,7 +3,9 @@
  * A token: where root keys live. It seals a small secret so that only this token, given
  * the auth value, gives it back. Today a TPM 2.0 over any TCTI.
  *
- * A struct token may be used from several threads; calls are serialised inside.
+ * A struct token may be used from several threads; calls are serialised inside. An
+ * operation whose answers from the TPM are broken, forged or missing fails; the next one
+ * begins anew with the TPM, if it is the same.
  */
 #ifndef HSM_TOKEN_TOKEN_H
 #define HSM_TOKEN_TOKEN_H
@@ -35,8 +37,9 @@ struct token_blob {
 /*
  * Opens the token named by @conf: "tcti=libtpms" (embedded emulator, state under
  * @state_dir/tpm, which is made if missing), "tcti=swtpm:host=H,port=P",
- * "tcti=device:/dev/tpmrm0" or any other tss2-tctildr string after "tcti=". Makes the
- * standard ECC P-256 storage root key at 0x81000001 if there is none; never replaces one.
+ * "tcti=device:/dev/tpmrm0" or any other "tcti=NAME[:CONF]" of tss2's libraries. Makes
+ * the standard ECC P-256 storage root key at 0x81000001 if there is none; never replaces
+ * one.
  *
  * Not after a fork of a process that runs the emulator, and before any sandbox that takes
  * away @state_dir or the TPM's device. Sets TSS2_LOG in the environment if it is unset.

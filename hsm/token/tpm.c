@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hsm/token/tpm.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <tss2/tss2_tctildr.h>
 
 #include "hsm/token/libtpms_tcti.h"
 
@@ -59,15 +58,65 @@ static int parse_conf(const char *conf, char kind[TOKEN_KIND_MAX], const char **
 	return 0;
 }
 
+/* 0 or -ENOENT. */
+static int load_library(struct token *token)
+{
+	char file[TOKEN_KIND_MAX + 32];
+	TSS2_TCTI_INFO_FUNC info;
+
+	snprintf(file, sizeof(file), "libtss2-tcti-%s.so.0", token->kind);
+	token->library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+	if (!token->library)
+		return -ENOENT;
+	info = (TSS2_TCTI_INFO_FUNC)dlsym(token->library, TSS2_TCTI_INFO_SYMBOL);
+	if (!info)
+		return -ENOENT;
+	token->init = info()->init;
+	return 0;
+}
+
+static TSS2_RC connect_transport(struct token *token)
+{
+	size_t size = 0;
+	TSS2_RC rc = token->init(NULL, &size, token->conf);
+
+	if (rc != TSS2_RC_SUCCESS)
+		return rc;
+	token->tcti = calloc(1, size);
+	if (!token->tcti)
+		return TSS2_ESYS_RC_MEMORY;
+	rc = token->init(token->tcti, &size, token->conf);
+	if (rc != TSS2_RC_SUCCESS) {
+		free(token->tcti);
+		token->tcti = NULL;
+	}
+	return rc;
+}
+
+static void disconnect_transport(struct token *token)
+{
+	if (!token->tcti)
+		return;
+	Tss2_Tcti_Finalize(token->tcti);
+	free(token->tcti);
+	token->tcti = NULL;
+}
+
 static int open_transport(struct token *token, const char *tcti, const char *state_dir,
 			  char *why, size_t why_len)
 {
-	TSS2_RC rc;
+	const char *conf = strchr(tcti, ':');
+	TSS2_RC rc = TSS2_TCTI_RC_NOT_SUPPORTED;
 
 	token->embedded = strcmp(token->kind, "libtpms") == 0;
 	if (token->embedded)
 		return libtpms_tcti_open(state_dir, &token->tcti, why, why_len);
-	rc = Tss2_TctiLdr_Initialize(tcti, &token->tcti);
+	if (conf && !(token->conf = strdup(conf + 1))) {
+		snprintf(why, why_len, "out of memory");
+		return -ENOMEM;
+	}
+	if (!load_library(token))
+		rc = connect_transport(token);
 	if (rc == TSS2_RC_SUCCESS)
 		return 0;
 	snprintf(why, why_len, "cannot reach a TPM through \"%s\" (code 0x%x)", tcti, rc);
@@ -86,6 +135,68 @@ static int start(struct token *token, char *why, size_t why_len)
 	if (rc != TSS2_RC_SUCCESS)
 		snprintf(why, why_len, "the TPM does not start (code 0x%x)", rc);
 	return rc == TSS2_ESYS_RC_MEMORY ? -ENOMEM : rc != TSS2_RC_SUCCESS ? -ENODEV : 0;
+}
+
+static void forget_srk(struct token *token)
+{
+	if (token->srk != ESYS_TR_NONE)
+		Esys_TR_Close(token->esys, &token->srk);
+	token->srk = ESYS_TR_NONE;
+}
+
+static void flush_all(struct token *token, TPM2_HT type)
+{
+	uint32_t first = (uint32_t)type << TPM2_HR_SHIFT;
+	TPMS_CAPABILITY_DATA *cap = NULL;
+	TPMI_YES_NO more;
+
+	if (Esys_GetCapability(token->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+			       TPM2_CAP_HANDLES, first, TPM2_MAX_CAP_HANDLES, &more,
+			       &cap) != TSS2_RC_SUCCESS)
+		return;
+	for (uint32_t i = 0; i < cap->data.handles.count; i++) {
+		ESYS_TR handle;
+
+		if (Esys_TR_FromTPMPublic(token->esys, cap->data.handles.handle[i],
+					  ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+					  &handle) == TSS2_RC_SUCCESS)
+			tpm_flush(token, handle);
+	}
+	Esys_Free(cap);
+}
+
+static void let_go(struct token *token)
+{
+	if (token->esys) {
+		forget_srk(token);
+		Esys_Finalize(&token->esys);
+	}
+	if (token->embedded)
+		Tss2_Tcti_Cancel(token->tcti);
+	else
+		disconnect_transport(token);
+}
+
+/* A TPM that is spoken to without a resource manager is ours alone: all in it is left
+ * over. */
+int tpm_renew(struct token *token)
+{
+	char why[128];
+	int ret = 0;
+
+	let_go(token);
+	if (!token->embedded)
+		ret = tpm_errno(connect_transport(token));
+	if (!ret)
+		ret = start(token, why, sizeof(why));
+	if (!ret) {
+		flush_all(token, TPM2_HT_TRANSIENT);
+		flush_all(token, TPM2_HT_LOADED_SESSION);
+		ret = tpm_srk_find(token);
+	}
+	if (ret)
+		let_go(token);
+	return ret;
 }
 
 int token_open(const char *conf, const char *state_dir, struct token **out, char *why,
@@ -131,8 +242,7 @@ void token_close(struct token *token)
 	if (!token)
 		return;
 	if (token->esys) {
-		if (token->srk != ESYS_TR_NONE)
-			Esys_TR_Close(token->esys, &token->srk);
+		forget_srk(token);
 		/* An unannounced power-off counts as a failed try. Nothing else can be
 		 * done about a TPM that does not take the announcement. */
 		Esys_Shutdown(token->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
@@ -142,7 +252,10 @@ void token_close(struct token *token)
 	if (token->embedded)
 		libtpms_tcti_close(token->tcti);
 	else
-		Tss2_TctiLdr_Finalize(&token->tcti);
+		disconnect_transport(token);
+	if (token->library)
+		dlclose(token->library);
+	free(token->conf);
 	pthread_mutex_destroy(&token->lock);
 	free(token);
 }

@@ -15,9 +15,12 @@
 enum { TOKEN_KIND_MAX = 32 };
 
 struct token {
-	pthread_mutex_t lock; /* one command at a time; covers @esys */
-	ESYS_CONTEXT *esys;
-	TSS2_TCTI_CONTEXT *tcti;
+	pthread_mutex_t lock;	 /* one command at a time; covers @esys */
+	ESYS_CONTEXT *esys;	 /* NULL: the TPM could not be reached anew */
+	TSS2_TCTI_CONTEXT *tcti; /* NULL as well then, but not when it is embedded */
+	void *library; /* that has @init; the sandbox lets none be loaded later */
+	TSS2_TCTI_INIT_FUNC init;
+	char *conf; /* for @init; may be NULL */
 	ESYS_TR srk;
 	bool embedded;	    /* @tcti is libtpms_tcti.h's */
 	uint64_t failed_ms; /* when a wrong auth value was last seen, or 0 */
@@ -46,6 +49,13 @@ TSS2_RC tpm_session_open(struct token *token, TPM2_SE type, TPMA_SESSION flags,
 void tpm_flush(struct token *token, ESYS_TR handle);
 
 /*
+ * ESYS takes no more commands after an answer that it does not believe or did not get:
+ * begins anew with the same TPM, and flushes what was left in it. 0, -ENODEV (it does not
+ * answer, or another one does), -ENOMEM or -EIO; then the next operation tries again.
+ */
+int tpm_renew(struct token *token);
+
+/*
  * The values of the PCRs in @pcrs->mask, authenticated by the TPM. 0, -EOPNOTSUPP (one is
  * not there), or tpm_errno()'s.
  */
@@ -67,5 +77,9 @@ uint32_t tpm_pcr_changed(struct token *token, const struct token_pcrs *pcrs);
  * @emulator that has none yet also gets dictionary-attack limits fit for people.
  */
 int tpm_srk_open(struct token *token, bool emulator, char *why, size_t why_len);
+
+/* Finds the key that tpm_srk_open() did. 0, -ENODEV (it is not there) or tpm_errno()'s.
+ */
+int tpm_srk_find(struct token *token);
 
 #endif

@@ -58,12 +58,14 @@ static TSS2_RC session_open(struct token *token, TPM2_SE type, ESYS_TR *session)
  * them. (Copies that the libraries free without wiping are out of reach; keyslot.h's
  * other half of the KEK never comes here.)
  */
-static void scrub(struct token *token)
+static TSS2_RC scrub(struct token *token)
 {
 	TPM2B_DIGEST *noise = NULL;
+	TSS2_RC rc = Esys_GetRandom(token->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+				    48, &noise);
 
-	Esys_GetRandom(token->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, 48, &noise);
 	Esys_Free(noise);
+	return rc;
 }
 
 void tpm_flush(struct token *token, ESYS_TR handle)
@@ -167,6 +169,44 @@ static void scrub_slot(struct token *token)
 		create(token, ESYS_TR_PASSWORD, &zeros, &sealed_template, &nobody);
 }
 
+/* A TPM in failure mode stays so until its power goes, as it should. */
+static bool may_help_to_renew(TSS2_RC rc)
+{
+	return rc != TSS2_RC_SUCCESS && tpm_code(rc) != TPM2_RC_FAILURE;
+}
+
+/* An operation's first command, which may be repeated: nothing is shown to the TPM yet.
+ */
+static int begin(struct token *token, ESYS_TR *session)
+{
+	TSS2_RC rc = TSS2_TCTI_RC_NO_CONNECTION;
+	int ret;
+
+	if (token->esys)
+		rc = session_open(token, TPM2_SE_HMAC, session);
+	if (!may_help_to_renew(rc))
+		return tpm_errno(rc);
+	ret = tpm_renew(token);
+	return ret ? ret : tpm_errno(session_open(token, TPM2_SE_HMAC, session));
+}
+
+/*
+ * Whatever broke in between, the next operation must find all in order. This one is not
+ * repeated: it may have cost a try.
+ */
+static void end(struct token *token, ESYS_TR object, ESYS_TR session)
+{
+	if (!token->esys)
+		return;
+	tpm_flush(token, object);
+	scrub_slot(token);
+	tpm_flush(token, session);
+	if (may_help_to_renew(scrub(token)) && !tpm_renew(token)) {
+		scrub_slot(token);
+		scrub(token);
+	}
+}
+
 /* Only the policy of @pcrs, as they are now, opens what is made from @template then. */
 static int demand_pcrs(struct token *token, struct token_pcrs *pcrs,
 		       TPM2B_PUBLIC *template)
@@ -211,16 +251,14 @@ int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 	memcpy(sensitive->sensitive.data.buffer, secret, TOKEN_SECRET_BYTES);
 
 	pthread_mutex_lock(&token->lock);
-	ret = pcrs ? demand_pcrs(token, &now, &template) : 0;
-	if (ret == 0)
-		ret = tpm_errno(session_open(token, TPM2_SE_HMAC, &session));
+	ret = begin(token, &session);
+	if (ret == 0 && pcrs)
+		ret = demand_pcrs(token, &now, &template);
 	if (ret == 0)
 		ret = create(token, session, sensitive, &template, out);
 	if (ret == 0)
 		out->pcrs = now;
-	scrub_slot(token);
-	scrub(token);
-	tpm_flush(token, session);
+	end(token, ESYS_TR_NONE, session);
 	pthread_mutex_unlock(&token->lock);
 	secmem_free(sensitive);
 	return ret;
@@ -364,7 +402,7 @@ int token_unseal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 	if (ret < 0)
 		return ret;
 	pthread_mutex_lock(&token->lock);
-	ret = tpm_errno(session_open(token, TPM2_SE_HMAC, &session));
+	ret = begin(token, &session);
 	if (ret < 0)
 		goto out;
 	ret = load_errno(Esys_Load(token->esys, token->srk, session, ESYS_TR_NONE,
@@ -373,10 +411,7 @@ int token_unseal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 		goto out;
 	ret = unseal(token, object, session, auth, &blob->pcrs, secret, detail);
 out:
-	tpm_flush(token, object);
-	scrub_slot(token);
-	scrub(token);
-	tpm_flush(token, session);
+	end(token, object, session);
 	pthread_mutex_unlock(&token->lock);
 	return ret;
 }

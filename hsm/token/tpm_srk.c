@@ -161,3 +161,22 @@ int tpm_srk_open(struct token *token, bool emulator, char *why, size_t why_len)
 		return ret;
 	return inspect(token->esys, token->srk, token->name, why, why_len);
 }
+
+int tpm_srk_find(struct token *token)
+{
+	uint8_t name[KEYSLOT_TPM_NAME_BYTES];
+	char why[128];
+	TSS2_RC rc;
+	int ret;
+
+	rc = Esys_TR_FromTPMPublic(token->esys, SRK_HANDLE, ESYS_TR_NONE, ESYS_TR_NONE,
+				   ESYS_TR_NONE, &token->srk);
+	if (tpm_code(rc) == TPM2_RC_HANDLE)
+		return -ENODEV;
+	ret = tpm_errno(rc);
+	if (!ret)
+		ret = inspect(token->esys, token->srk, name, why, sizeof(why));
+	if (!ret && memcmp(name, token->name, sizeof(name)) != 0)
+		ret = -ENODEV;
+	return ret == -EEXIST ? -ENODEV : ret;
+}

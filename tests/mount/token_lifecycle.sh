@@ -185,6 +185,14 @@ extend_pcr 7
 opens_with recovery "$SWTPM"
 expect_exit 2 hsmsetup open --key-file second "$ENC" "$MNT"
 expect_sentence "PCR 7+11 "
+
+# A TPM that went away and came back is found again, from within the sandbox.
+kill $swtpm
+wait $swtpm || true
+expect_exit 1 hsmsetup open --key-file recovery "$ENC" "$MNT"
+try_swtpm || die "swtpm: $(cat swtpm.log)"
+hsmsetup open --key-file recovery "$ENC" "$MNT"
+close_volume
 stop_hsmd
 
 # A TPM that is not there is said at the start.

@@ -76,10 +76,8 @@ static int have_swtpm(void)
 }
 
 /* Returns once it takes connections. */
-static void swtpm_start(const char *dir, struct swtpm *swtpm)
+static void swtpm_start_at(const char *dir, struct swtpm *swtpm, uint16_t port)
 {
-	uint16_t port = free_port_pair();
-
 	snprintf(swtpm->conf, sizeof(swtpm->conf), "tcti=swtpm:host=127.0.0.1,port=%u",
 		 port);
 	swtpm->pid = fork();
@@ -96,6 +94,11 @@ static void swtpm_start(const char *dir, struct swtpm *swtpm)
 		usleep(50 * 1000);
 	}
 	fail_msg("swtpm does not answer");
+}
+
+static void swtpm_start(const char *dir, struct swtpm *swtpm)
+{
+	swtpm_start_at(dir, swtpm, free_port_pair());
 }
 
 static void swtpm_stop(struct swtpm *swtpm)
@@ -170,6 +173,44 @@ static void swtpm_restarts_and_dies(void **state)
 	token_close(token);
 }
 
+static void swtpm_start_again(const char *dir, struct swtpm *swtpm)
+{
+	const char *port = strrchr(swtpm->conf, '=');
+
+	swtpm_start_at(dir, swtpm, (uint16_t)atoi(port + 1));
+}
+
+/* Beneath an open token. */
+static void swtpm_comes_back(void **state)
+{
+	struct scratch *s = *state;
+	char other[PATH_MAX];
+	struct token_blob blob;
+	struct token *token;
+	struct swtpm swtpm;
+
+	NEED_SWTPM();
+	snprintf(other, sizeof(other), "%s/other", s->dir);
+	assert_int_equal(mkdir(other, 0700), 0);
+	swtpm_start(s->dir, &swtpm);
+	token = open_token(swtpm.conf, "/nonexistent");
+	seal(token, &blob);
+	for (int i = 0; i < 2; i++) {
+		swtpm_stop(&swtpm);
+		if (i)
+			assert_int_equal(unseal_result(token, auth, &blob), -ENODEV);
+		swtpm_start_again(s->dir, &swtpm);
+		assert_unseals(token, auth, &blob);
+	}
+	/* another one in its place is not it, and is left as it is */
+	swtpm_stop(&swtpm);
+	swtpm_start_again(other, &swtpm);
+	assert_int_equal(unseal_result(token, auth, &blob), -ENODEV);
+	assert_int_equal(token_seal(token, auth, secret, 0, &blob), -ENODEV);
+	swtpm_stop(&swtpm);
+	token_close(token);
+}
+
 /* Persists a signing key where the storage key belongs. */
 static void occupy_srk_handle(const char *tcti_conf)
 {
@@ -227,11 +268,9 @@ static void foreign_key_is_not_replaced(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(swtpm_behaves_alike),
-		TEST(swtpm_lockout),
-		TEST(swtpm_pcrs),
-		TEST(swtpm_restarts_and_dies),
-		TEST(foreign_key_is_not_replaced),
+		TEST(swtpm_behaves_alike), TEST(swtpm_lockout),
+		TEST(swtpm_pcrs),	   TEST(swtpm_restarts_and_dies),
+		TEST(swtpm_comes_back),	   TEST(foreign_key_is_not_replaced),
 	};
 
 	setenv("TSS2_LOG", "all+NONE", 0);

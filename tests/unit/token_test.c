@@ -27,10 +27,11 @@ static void embedded_lockout(void **state)
 }
 
 /*
- * Somebody on the bus: changes a bit of each answer to one command, when told to, in what
- * comes behind its header and sizes.
+ * Somebody on the bus: changes the end of each answer to one command, when told to, or
+ * all of it.
  */
 static uint32_t forged_command;
+static bool all_forged;
 static unsigned nr_forged;
 
 uint32_t __real_TPMLIB_Process(unsigned char **answer, uint32_t *len, uint32_t *room,
@@ -47,8 +48,10 @@ uint32_t __wrap_TPMLIB_Process(unsigned char **answer, uint32_t *len, uint32_t *
 		code = (uint32_t)command[6] << 24 | (uint32_t)command[7] << 16 |
 		       (uint32_t)command[8] << 8 | command[9];
 	ret = __real_TPMLIB_Process(answer, len, room, command, command_len);
-	if (!ret && code && code == forged_command && *len > 60) {
-		(*answer)[50] ^= 1;
+	if (!ret && code && code == forged_command && *len > 10) {
+		(*answer)[*len - 1] ^= 1;
+		if (all_forged)
+			memset(*answer, 0xff, *len);
 		nr_forged++;
 	}
 	return ret;
@@ -66,6 +69,39 @@ static void forged_pcrs_are_not_taken(void **state)
 	assert_int_equal(token_seal(token, auth, secret, 1 << 7, &blob), -EIO);
 	assert_int_not_equal(nr_forged, 0);
 	forged_command = 0;
+	assert_int_equal(token_seal(token, auth, secret, 1 << 7, &blob), 0);
+	assert_unseals(token, auth, &blob);
+	token_close(token);
+}
+
+/* Each command's answer in turn: what it broke is in order for the next operation. */
+static void forged_answers_cost_one_operation(void **state)
+{
+	static const uint32_t commands[] = {TPM2_CC_StartAuthSession, TPM2_CC_Load,
+					    TPM2_CC_Unseal, TPM2_CC_GetRandom,
+					    TPM2_CC_Create};
+	struct scratch *s = *state;
+	struct token *token = open_token(LIBTPMS, s->dir);
+	struct token_blob blob, other;
+	uint8_t out[32];
+	uint32_t detail;
+
+	seal(token, &blob);
+	/* (more often than the TPM has room for sessions and objects) */
+	for (int i = 0; i < 5; i++) {
+		for (size_t c = 0; c < sizeof(commands) / sizeof(commands[0]); c++) {
+			nr_forged = 0;
+			all_forged = i % 2 != 0;
+			forged_command = commands[c];
+			token_unseal(token, auth, &blob, out, &detail);
+			token_seal(token, auth, secret, 1 << 7, &other);
+			forged_command = 0;
+			assert_int_not_equal(nr_forged, 0);
+			assert_unseals(token, auth, &blob);
+			seal(token, &other);
+			assert_unseals(token, auth, &other);
+		}
+	}
 	token_close(token);
 }
 
@@ -259,6 +295,7 @@ int main(void)
 		TEST(embedded_lockout),
 		TEST(embedded_pcrs),
 		TEST(forged_pcrs_are_not_taken),
+		TEST(forged_answers_cost_one_operation),
 		TEST(flipped_bits),
 		TEST(bad_lengths),
 		TEST(blob_of_another_tpm),
