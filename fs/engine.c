@@ -251,6 +251,68 @@ static bool is_key_error(int status)
 	       status == -EKEYREJECTED;
 }
 
+/* Bytes that @sqe, which the HSM took, has at dst when it succeeds. */
+static bool is_length(const struct ring_sqe *sqe, uint32_t len)
+{
+	uint64_t last = sqe->first_page + sqe->count - 1u;
+	uint32_t before = (sqe->count - 1u) * PAGE_BYTES;
+	uint32_t overhead = before / PAGE_BYTES * PAGE_SEAL_BYTES + page_overhead(last);
+
+	if (sqe->first_page == 0 && sqe->count > 1)
+		overhead += PAGE_HEADER_BYTES;
+	switch (sqe->op) {
+	case RING_OPEN:
+		return len == sqe->src_len - overhead;
+	case RING_SEAL:
+		return len == before + page_overhead(last) + sqe->last_len;
+	default: /* the strings in it say how long they are */
+		return len <= sqe->dst_len;
+	}
+}
+
+/*
+ * Whether a completion may be one of @sqe. Others trust its length, take its flags for
+ * what was authenticated and give its status to the kernel, which leaves who waits
+ * waiting over a number that is no error.
+ */
+static bool is_plausible(const struct ring_sqe *sqe, const struct ring_cqe *cqe)
+{
+	uint32_t flags = RING_SAW_FINAL_LAST | RING_SAW_FINAL_INNER;
+
+	if (sqe->flags & RING_OPEN_HOLES)
+		flags |= RING_SAW_HOLE;
+	switch (cqe->status) {
+	case 0:
+		return is_length(sqe, cqe->len) && !(cqe->flags & ~flags) &&
+		       (!cqe->header_flags || sqe->first_page == 0);
+	case -EBADMSG:
+		return cqe->bad_page < sqe->count;
+	case -EACCES:
+	case -EDQUOT:
+	case -EIO:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The caller sees what it may use: of a failure only the status. */
+static void take(struct worker *w, const struct ring_cqe *cqe)
+{
+	struct engine_op *op = w->engine.ops[cqe->cookie];
+
+	if (!is_plausible(&op->sqe, cqe)) {
+		log_warn("the HSM's answer to an operation (%u) is none: it fails",
+			 op->sqe.op);
+		op->cqe.status = -EIO;
+	} else if (cqe->status) {
+		op->cqe.status = cqe->status;
+	} else {
+		op->cqe = *cqe;
+	}
+	complete(w, (uint32_t)cqe->cookie);
+}
+
 /* Takes all completions that are there. True if there was any. */
 static bool reap(struct worker *w)
 {
@@ -269,8 +331,7 @@ static bool reap(struct worker *w)
 			engine->epoch = 0;
 			refuse(w, (uint32_t)cqe.cookie);
 		} else {
-			engine->ops[cqe.cookie]->cqe = cqe;
-			complete(w, (uint32_t)cqe.cookie);
+			take(w, &cqe);
 		}
 	}
 	return any;

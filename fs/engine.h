@@ -41,7 +41,8 @@ struct engine_op {
 	struct ring_sqe
 		sqe; /* offsets from engine_offset(); handle and cookie are filled in */
 	/* status is never a key error; -EINTR or -EIO if the wait for a key was ended,
-	 * and -EIO if the HSM takes the operation for a breach of protocol */
+	 * and -EIO if either side breaks the protocol; len, flags and header_flags are
+	 * such as @sqe may have, 0 after an error */
 	struct ring_cqe cqe;
 	void (*done)(struct worker *w, struct engine_op *op);
 	bool (*interrupted)(void *request); /* NULL: cannot be interrupted */

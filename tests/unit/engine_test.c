@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations that the HSM takes for a breach of protocol: they fail, and once. And rings
- * that are attached anew.
+ * Operations that the HSM takes for a breach of protocol, and answers that are one: they
+ * fail, and once. And rings that are attached anew.
  */
 #include "tests/unit/hsmd_fixture.h"
 
@@ -16,6 +16,20 @@ static struct hsmd hsmd;
 static struct hsm_client *owner;
 static struct fs fs;
 static struct worker w = {.fs = &fs};
+
+/* What the HSM's answers become. */
+static void (*lie)(struct ring_cqe *cqe);
+
+bool __real_queue_reap(struct queue *queue, struct ring_cqe *cqe);
+bool __wrap_queue_reap(struct queue *queue, struct ring_cqe *cqe);
+bool __wrap_queue_reap(struct queue *queue, struct ring_cqe *cqe)
+{
+	bool any = __real_queue_reap(queue, cqe);
+
+	if (any && lie)
+		lie(cqe);
+	return any;
+}
 
 static void get_ticket(uint8_t ticket[WIRE_TICKET_BYTES])
 {
@@ -199,6 +213,115 @@ static void a_ring_is_not_served_twice(void **state)
 	works();
 }
 
+static void longer(struct ring_cqe *cqe)
+{
+	cqe->len++;
+}
+
+static void shorter(struct ring_cqe *cqe)
+{
+	cqe->len--;
+}
+
+static void huge(struct ring_cqe *cqe)
+{
+	cqe->len = UINT32_MAX;
+}
+
+static void unknown_flag(struct ring_cqe *cqe)
+{
+	cqe->flags |= 1 << 16;
+}
+
+static void hole(struct ring_cqe *cqe)
+{
+	cqe->flags |= RING_SAW_HOLE;
+}
+
+static void header_of_another_page(struct ring_cqe *cqe)
+{
+	cqe->header_flags = 1;
+}
+
+static void no_error(struct ring_cqe *cqe)
+{
+	cqe->status = 7;
+}
+
+static void no_errno(struct ring_cqe *cqe)
+{
+	cqe->status = -4000;
+}
+
+static void interrupted(struct ring_cqe *cqe)
+{
+	cqe->status = -EINTR;
+}
+
+static void page_that_is_not_there(struct ring_cqe *cqe)
+{
+	cqe->status = -EBADMSG;
+	cqe->bad_page = 1;
+}
+
+static void bad_page(struct ring_cqe *cqe)
+{
+	cqe->status = -EBADMSG;
+	cqe->bad_page = 0;
+}
+
+static int told(struct ring_sqe sqe, void (*how)(struct ring_cqe *cqe))
+{
+	struct engine_op op = {.sqe = sqe};
+	int ret;
+
+	lie = how;
+	ret = engine_call(&w, &op);
+	lie = NULL;
+	if (ret)
+		assert_true(!op.cqe.len && !op.cqe.flags && !op.cqe.header_flags);
+	return ret;
+}
+
+static struct ring_sqe sqe_name(void)
+{
+	const struct ring_string name = {.len = 4};
+	struct ring_sqe sqe = {.op = RING_NAME_SEAL,
+			       .count = 1,
+			       .src = AT_DATA,
+			       .src_len = (uint32_t)ring_string_size(4),
+			       .dst = AT_OPENED,
+			       .dst_len = PAGE_BYTES};
+
+	memset(w.engine.queue.arena + AT_DATA, 'x', sqe.src_len);
+	memcpy(w.engine.queue.arena + AT_DATA, &name, sizeof(name));
+	memcpy(sqe.file_id, some_file, sizeof(sqe.file_id));
+	return sqe;
+}
+
+static void lies_are_not_believed(void **state)
+{
+	static void (*const lies[])(struct ring_cqe *) = {
+		longer,	     shorter,
+		huge,	     unknown_flag,
+		hole,	     header_of_another_page,
+		no_error,    no_errno,
+		interrupted, page_that_is_not_there,
+	};
+
+	(void)state;
+	works();
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		assert_int_equal(told(sqe_seal(), lies[i]), -EIO);
+		assert_int_equal(told(sqe_seal(), NULL), 0);
+		assert_int_equal(told(sqe_open(), lies[i]), -EIO);
+		assert_int_equal(told(sqe_open(), NULL), 0);
+	}
+	assert_int_equal(told(sqe_open(), bad_page), -EBADMSG);
+	assert_int_equal(told(sqe_name(), huge), -EIO);
+	assert_int_equal(told(sqe_name(), NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +330,7 @@ int main(void)
 		cmocka_unit_test(fails_once_though_resumed_at_once),
 		cmocka_unit_test(nothing_comes_of_the_ring_before),
 		cmocka_unit_test(a_ring_is_not_served_twice),
+		cmocka_unit_test(lies_are_not_believed),
 	};
 
 	return cmocka_run_group_tests(tests, begin, finish);
