@@ -157,6 +157,36 @@ static int find_last_old(int dir, unsigned *nr_old)
 	return 0;
 }
 
+static bool exists(int dir, const char *name)
+{
+	struct stat st;
+
+	return !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
+}
+
+/*
+ * A store without hard links leaves the log with its other name alone when it is not put
+ * aside to the end. It gets its own back, as there may be more in it than what the file
+ * that was to be the next follows.
+ */
+static int take_back(int dir, unsigned *nr_old)
+{
+	char name[AUDITLOG_NAME_BYTES];
+	int fd, ret;
+
+	if (!*nr_old || exists(dir, AUDITLOG_FILE) || !exists(dir, NEXT_FILE))
+		return 0;
+	auditlog_name(*nr_old, name);
+	fd = open_locked(dir, name, 0);
+	if (fd < 0)
+		return fd;
+	ret = renameat(dir, name, dir, AUDITLOG_FILE) ? -errno : 0;
+	if (!ret)
+		--*nr_old;
+	close(fd);
+	return ret;
+}
+
 int audit_file_init(struct audit_file *file, const char *state_dir, bool *torn)
 {
 	char name[AUDITLOG_NAME_BYTES];
@@ -168,11 +198,13 @@ int audit_file_init(struct audit_file *file, const char *state_dir, bool *torn)
 	file->dir = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (file->dir < 0)
 		return -errno;
-	ret = file->fd = open_current(file->dir);
+	ret = find_last_old(file->dir, &file->nr_old);
+	if (!ret)
+		ret = take_back(file->dir, &file->nr_old);
+	if (!ret)
+		ret = file->fd = open_current(file->dir);
 	if (ret >= 0)
 		ret = find_end(file, torn);
-	if (!ret)
-		ret = find_last_old(file->dir, &file->nr_old);
 	if (ret)
 		return ret;
 	/* a crash while it was being put aside has left it with both names */
@@ -198,12 +230,38 @@ bool audit_file_is_full(const struct audit_file *file)
 	return lseek(file->fd, 0, SEEK_END) >= file->full_at;
 }
 
-/* The log keeps its own name until another file takes that over. 0 or -errno. */
+static bool has_no_links(int error)
+{
+	return error == EPERM || error == EOPNOTSUPP || error == ENOSYS ||
+	       error == EMLINK || error == EINVAL;
+}
+
+/*
+ * The log keeps its own name until another file takes that over; where a file has one
+ * name only, take_back() gives it back should that not come. Each step on disk before the
+ * next: what follows would replace it. 0 or -errno.
+ */
 static int add_old_name(const struct audit_file *file, const char *name)
 {
-	if (!linkat(file->dir, AUDITLOG_FILE, file->dir, name, 0))
+	if (is_named(file->dir, name, file->fd) ||
+	    !linkat(file->dir, AUDITLOG_FILE, file->dir, name, 0))
 		return 0;
-	return errno == EEXIST && is_named(file->dir, name, file->fd) ? 0 : -errno;
+	if (!has_no_links(errno))
+		return -errno;
+	if (exists(file->dir, name)) /* nobody else makes one: the log is locked */
+		return -EEXIST;
+	if (fsync(file->dir) || renameat(file->dir, AUDITLOG_FILE, file->dir, name) ||
+	    fsync(file->dir))
+		return -errno;
+	return 0;
+}
+
+/* It goes on being the log; with its other name, if it must. */
+static void drop_old_name(const struct audit_file *file, const char *name)
+{
+	if (!exists(file->dir, AUDITLOG_FILE) && is_named(file->dir, name, file->fd) &&
+	    renameat(file->dir, name, file->dir, AUDITLOG_FILE))
+		syslog(LOG_ERR, "the audit log is %s: %s", name, strerror(errno));
 }
 
 /* With its first line, so that there never is one without. A descriptor or -errno. */
@@ -232,6 +290,7 @@ static int replace(struct audit_file *file, const char *line, size_t len)
 	if (!ret && renameat(file->dir, NEXT_FILE, file->dir, AUDITLOG_FILE))
 		ret = -errno;
 	if (ret) {
+		drop_old_name(file, name);
 		close(fd);
 		return ret;
 	}

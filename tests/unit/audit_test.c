@@ -12,6 +12,32 @@ static struct hsmd folders;
 static char state_dir[PATH_MAX], path[PATH_MAX], why[256];
 static uint64_t now = 1000000;
 
+/* What a store without hard links says; and how many renames go well, then none. */
+static int link_error;
+static int nr_renames = -1;
+
+int __real_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
+int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
+int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+	if (!link_error)
+		return __real_linkat(from_dir, from, to_dir, to, flags);
+	errno = link_error;
+	return -1;
+}
+
+int __real_renameat(int from_dir, const char *from, int to_dir, const char *to);
+int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to);
+int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+	if (nr_renames) {
+		nr_renames -= nr_renames > 0;
+		return __real_renameat(from_dir, from, to_dir, to);
+	}
+	errno = EIO;
+	return -1;
+}
+
 static uint64_t clock_of_test(void)
 {
 	return now;
@@ -31,6 +57,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	audit_close();
+	link_error = 0;
+	nr_renames = -1;
 	clock_set_source(NULL);
 	hsmd_remove(&folders);
 	return 0;
@@ -348,6 +376,79 @@ static void nothing_is_lost_that_cannot_be_put_aside(void **state)
 	assert_int_equal(torn, 0);
 }
 
+/* All lines in the two parts, which must follow each other. */
+static int lines_of_two(const char *word)
+{
+	char chain[65];
+	int torn = 0, n;
+
+	chain_begin(chain);
+	n = count_in(old_path(1), chain, word, &torn);
+	n += count_in(path, chain, word, &torn);
+	assert_int_equal(torn, 0);
+	return n;
+}
+
+static void without_hard_links(void **state)
+{
+	static const int errors[] = {EPERM, EOPNOTSUPP, ENOSYS, EMLINK};
+	int n;
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		if (i) {
+			teardown(state);
+			assert_int_equal(setup(state), 0);
+		}
+		link_error = errors[i];
+		for (n = 0; size_of(path) < FILE_BYTES && !is_there(old_path(1)); n++)
+			add_line();
+		assert_true(is_there(old_path(1)));
+		reopen();
+		assert_int_equal(lines_of_two("handles-refused"), n);
+	}
+}
+
+/* The first rename is done and the next one not, nor the way back. */
+static void stopped_between_two_renames(void **state)
+{
+	int n;
+
+	for (int renames = 1; renames <= 2; renames++) {
+		if (renames > 1) {
+			teardown(state);
+			assert_int_equal(setup(state), 0);
+		}
+		link_error = EPERM;
+		nr_renames = renames > 1 ? 0 : 1;
+		for (n = 0; n < 20000; n++)
+			add_line();
+		nr_renames = -1;
+		reopen(); /* as after a crash */
+		assert_false(is_there(old_path(1)));
+		assert_true(size_of(path) > FILE_BYTES);
+		assert_int_equal(lines_with("handles-refused"), n);
+		n += fill(1);
+		assert_int_equal(lines_of_two("handles-refused"), n);
+	}
+}
+
+/* While it still runs it goes on, and puts it aside when it can. */
+static void goes_on_with_its_other_name(void **state)
+{
+	int n;
+
+	(void)state;
+	link_error = EPERM;
+	nr_renames = 1;
+	n = fill(1);
+	assert_false(is_there(path));
+	add_line();
+	nr_renames = -1;
+	for (n++; !is_there(path); n++)
+		add_line();
+	assert_int_equal(lines_of_two("handles-refused"), n);
+}
+
 static void names_of_old_files(void **state)
 {
 	static const char *const others[] = {
@@ -376,6 +477,9 @@ int main(void)
 		TEST(old_lines_go_when_there_are_many),
 		TEST(crash_while_it_is_put_aside),
 		TEST(nothing_is_lost_that_cannot_be_put_aside),
+		TEST(without_hard_links),
+		TEST(stopped_between_two_renames),
+		TEST(goes_on_with_its_other_name),
 		cmocka_unit_test(names_of_old_files),
 	};
 
