@@ -23,7 +23,7 @@ void file_init(struct file *file)
 	file->fd = -1;
 	file->writable = false;
 	file->nr_open = file->nr_lost = 0;
-	file->has_id = file->proven = file->sparse = file->redate = false;
+	file->has_id = file->proven = file->sparse = false;
 	file->end_right = file->cut_due = false;
 	file->durable_pages = UINT64_MAX;
 	file->backing_size = 0;
@@ -146,6 +146,7 @@ static int install_new(struct worker *w, struct inode *inode, int fd, bool writa
 		return ret;
 	}
 	file_init(file);
+	__atomic_store_n(&inode->redate, false, __ATOMIC_SEQ_CST);
 	ret = install(w, file, fd, writable);
 	if (ret) {
 		free(file);
@@ -207,29 +208,18 @@ int file_adopt(struct worker *w, struct inode *inode, int fd)
 
 void file_written_back(struct inode *inode)
 {
-	__atomic_store_n(&inode->file->redate, true, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&inode->redate, true, __ATOMIC_SEQ_CST);
 }
 
-/* Who opens it may hold the lock until the volume is resumed: closing sees to it then. */
 bool file_being_dated(struct inode *inode)
 {
-	bool redate;
-
-	if (pthread_mutex_trylock(&inode->lock))
-		return false;
-	redate = inode->file &&
-		 __atomic_exchange_n(&inode->file->redate, false, __ATOMIC_SEQ_CST);
-	pthread_mutex_unlock(&inode->lock);
-	return redate;
+	return __atomic_exchange_n(&inode->redate, false, __ATOMIC_SEQ_CST);
 }
 
-/* It may have been closed meanwhile. */
+/* It may have been closed meanwhile: who opens it then begins without. */
 void file_still_written_back(struct inode *inode)
 {
-	pthread_mutex_lock(&inode->lock);
-	if (inode->file)
-		file_written_back(inode);
-	pthread_mutex_unlock(&inode->lock);
+	file_written_back(inode);
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -246,7 +236,7 @@ static int redate(struct fs *fs, struct inode *inode)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}}, now;
 
-	if (!__atomic_exchange_n(&inode->file->redate, false, __ATOMIC_SEQ_CST))
+	if (!__atomic_exchange_n(&inode->redate, false, __ATOMIC_SEQ_CST))
 		return 0;
 	now = inode_mtime(fs, inode);
 	do {

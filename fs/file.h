@@ -23,12 +23,11 @@ struct worker;
  * and may be read by holders of any range.
  */
 struct file {
-	int fd;	       /* backing, shared by all opens; -1 when not open */
-	bool writable; /* fd is O_RDWR */
-	bool has_id;   /* id and flags are those of page 0 (a file without is empty) */
-	bool redate;   /* written back: the kernel knows better when that was; atomic */
-	bool proven;   /* a page other than 0 has verified under id; atomic */
-	bool sparse;   /* FILE_SPARSE, as authenticated by opening page 0 */
+	int fd;		  /* backing, shared by all opens; -1 when not open */
+	bool writable;	  /* fd is O_RDWR */
+	bool has_id;	  /* id and flags are those of page 0 (a file without is empty) */
+	bool proven;	  /* a page other than 0 has verified under id; atomic */
+	bool sparse;	  /* FILE_SPARSE, as authenticated by opening page 0 */
 	unsigned nr_open; /* handles that hold fd */
 	unsigned nr_lost; /* times that the store said it lost what was written; atomic */
 	uint8_t id[PAGE_ID_BYTES];
@@ -65,7 +64,7 @@ void file_written_back(struct inode *inode);
 /*
  * For a regular file, open or not: the kernel is about to have its mtime set, which
  * closing then need not do. True if it would have; then file_still_written_back() says
- * that it was not set after all.
+ * that it was not set after all. Neither waits for anybody.
  */
 bool file_being_dated(struct inode *inode);
 void file_still_written_back(struct inode *inode);

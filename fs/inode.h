@@ -62,6 +62,7 @@ struct inode {
 	int pin_fd;		/* O_PATH, or -1 */
 	uint16_t type;		/* S_IFMT bits */
 	bool superseded;	/* the backing number may be another inode's by now */
+	bool redate;		/* written back: the kernel knows when better; atomic */
 	struct stat *gone;	/* last attributes, once the last name was removed */
 	/* what the kernel, whose writeback cache decides, takes mtime for; table->lock */
 	struct timespec mtime;

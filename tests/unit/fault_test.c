@@ -349,17 +349,34 @@ static void a_page_that_is_being_written_does_not_disprove_the_id(void **state)
 	store_drop_file();
 }
 
-/* Opening it may last until a suspended volume is resumed. */
+static void *setting_failed(void *arg)
+{
+	(void)arg;
+	file_still_written_back(&store.inode);
+	return NULL;
+}
+
+/* Opening it may last until a suspended volume is resumed; nor does a failure wait. */
 static void setting_a_time_does_not_wait_for_an_opening(void **state)
 {
+	struct timespec until;
+	pthread_t thread;
+	int ret;
+
 	(void)state;
 	disarm();
 	store_new_file();
 	file_written_back(&store.inode);
 	pthread_mutex_lock(&store.inode.lock);
-	assert_false(file_being_dated(&store.inode));
-	pthread_mutex_unlock(&store.inode.lock);
 	assert_true(file_being_dated(&store.inode));
+	assert_int_equal(pthread_create(&thread, NULL, setting_failed, NULL), 0);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 60;
+	ret = pthread_timedjoin_np(thread, NULL, &until);
+	pthread_mutex_unlock(&store.inode.lock);
+	assert_int_equal(ret, 0);
+	assert_true(file_being_dated(&store.inode));
+	assert_false(file_being_dated(&store.inode));
 	store_drop_file();
 }
 
