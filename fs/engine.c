@@ -215,7 +215,8 @@ static void wait_for_link(struct worker *w)
 	while (w->engine.nr_ops && !attach(w)) {
 		int ret;
 
-		worker_leave_seat(w);
+		if (w->has_seat)
+			worker_leave_seat(w);
 		ret = link_wait(w->fs->link, look_around, w);
 		if (ret)
 			abandon(w, ret == -EINTR ? 0 : ret);
