@@ -219,11 +219,13 @@ void inode_move(struct fs *fs, struct inode *inode, struct inode *dir, const cha
 
 /*
  * Call before (@dirfd, @name), a backing name of @inode in @dir with attributes @st, is
- * removed: pins the inode if it must outlive the name. inode_unpin() takes it back when
- * the removal failed. 0 or openat()'s error.
+ * removed: pins the inode if it must outlive the name, and, if something else gets the
+ * name (@replaced), until the kernel forgets it: whoever has looked the name up opens
+ * what was there, or would get ESTALE from a name that is always there. inode_unpin()
+ * takes it back when the removal failed. 0 or openat()'s error.
  */
 int inode_pin(struct fs *fs, struct inode *inode, struct inode *dir, int dirfd,
-	      const char *name, const struct stat *st);
+	      const char *name, const struct stat *st, bool replaced);
 void inode_unpin(struct fs *fs, struct inode *inode);
 
 /* @name of @inode in @dir is gone; @st as it was before. */

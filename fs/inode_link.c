@@ -124,20 +124,21 @@ static bool must_pin(struct inode *inode, struct inode *dir, const char *name,
 }
 
 int inode_pin(struct fs *fs, struct inode *inode, struct inode *dir, int dirfd,
-	      const char *name, const struct stat *st)
+	      const char *name, const struct stat *st, bool replaced)
 {
 	struct inode_table *table = fs->inodes;
-	bool needed;
+	bool needed, wanted;
 	int fd;
 
 	pthread_mutex_lock(&table->lock);
 	needed = must_pin(inode, dir, name, st);
+	wanted = needed || (replaced && inode->pin_fd < 0 && st->st_nlink <= 1);
 	pthread_mutex_unlock(&table->lock);
-	if (!needed)
+	if (!wanted)
 		return 0;
 	fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return needed ? -errno : 0;
 	pthread_mutex_lock(&table->lock);
 	inode->pin_fd = fd;
 	pthread_mutex_unlock(&table->lock);

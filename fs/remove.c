@@ -49,7 +49,7 @@ static int remove_in_tree(struct fs *fs, const struct ns_name *name, int dirfd,
 		return want_dir ? -ENOTDIR : -EISDIR;
 	inode = inode_find(fs, &st);
 	if (inode)
-		ret = inode_pin(fs, inode, name->dir, dirfd, entry, &st);
+		ret = inode_pin(fs, inode, name->dir, dirfd, entry, &st, false);
 	if (!ret)
 		ret = remove_entry(dirfd, entry, inode, want_dir);
 	if (!ret)

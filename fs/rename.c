@@ -62,7 +62,7 @@ static int prepare_victim(struct fs *fs, struct rename *r)
 	}
 	if (!ret && to->inode)
 		ret = inode_pin(fs, to->inode, to->name.dir, to->dirfd,
-				to->name.backing.entry, &to->st);
+				to->name.backing.entry, &to->st, true);
 	return ret;
 }
 

@@ -38,6 +38,40 @@ static void rename_short_and_long(void **state)
 	}
 }
 
+/* Between looking a name up and opening what it leads to, it may be replaced. */
+static void a_replaced_file_can_be_opened(void **state)
+{
+	struct volume *v = *state;
+	struct inode *victim = must_create(v, ROOT, "f");
+	struct stat st;
+
+	must_create(v, ROOT, "g");
+	assert_int_equal(ns_rename(W, ROOT, "g", ROOT, "f", 0), 0);
+	assert_int_equal(file_open(W, victim, O_RDONLY), 0);
+	assert_int_equal(inode_stat(&v->fs, victim, &st), 0);
+	assert_int_equal(st.st_nlink, 0);
+	file_close(W, victim);
+	/* also after whoever had it open has closed it */
+	assert_int_equal(file_open(W, victim, O_RDWR), 0);
+	file_close(W, victim);
+}
+
+static void a_replaced_symlink_can_be_read(void **state)
+{
+	struct volume *v = *state;
+	struct ns_entry entry;
+	struct inode *victim;
+	char *target;
+
+	assert_int_equal(ns_symlink(W, ROOT, "link", "old", NULL, &entry), 0);
+	victim = entry.inode;
+	assert_int_equal(ns_symlink(W, ROOT, "next", "new", NULL, &entry), 0);
+	assert_int_equal(ns_rename(W, ROOT, "next", ROOT, "link", 0), 0);
+	assert_int_equal(ns_readlink(W, victim, &target), 0);
+	assert_string_equal(target, "old");
+	free(target);
+}
+
 static void rename_replaces_a_file(void **state)
 {
 	struct volume *v = *state;
@@ -418,6 +452,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(rename_short_and_long),
+		TEST(a_replaced_file_can_be_opened),
+		TEST(a_replaced_symlink_can_be_read),
 		TEST(rename_replaces_a_file),
 		TEST(rename_of_links_to_one_inode_does_nothing),
 		TEST(exchange),
