@@ -220,6 +220,14 @@ static void do_init(void *userdata, struct fuse_conn_info *conn)
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 }
 
+/* What libfuse writes to stderr we say in one sentence; later nobody reads it. */
+static void say_nothing(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	(void)fmt;
+	(void)ap;
+}
+
 static int mount_session(struct mount *mount, char *why, size_t why_len)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -232,6 +240,7 @@ static int mount_session(struct mount *mount, char *why, size_t why_len)
 	fuse_data_ops(&ops, &mount->fs);
 	fuse_space_ops(&ops);
 	fuse_xattr_ops(&ops);
+	fuse_set_log_func(say_nothing);
 	mount->se = fuse_session_new(&args, &ops, sizeof(ops), &mount->fs);
 	if (!mount->se) {
 		snprintf(why, why_len, "a mount option is not known: %s",

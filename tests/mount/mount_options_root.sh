@@ -87,6 +87,6 @@ same "backing files with a new atime" "$(find "$ENC" -path "$ENC/.hsmfs" -prune 
 
 for wrong in nonsense uid=5 acl=yes sharedstorage=1; do
 	expect_exit 1 hsmsetup open --key-file "$KEY" -o $wrong "$ENC" "$MNT"
-	grep -q "mount option is not known: $wrong" err || die "$(cat err)"
+	expect_sentence "mount option is not known: $wrong"
 done
 ! is_mounted "$MNT" || die "mounted"
