@@ -21,11 +21,10 @@
 #include "hsm/api/client.h"
 #include "hsm/api/queue.h"
 #include "hsm/api/secmem.h"
-#include "hsm/clock.h"
+#include "hsm/arena.h"
+#include "hsm/calls.h"
 #include "hsm/crypto/aead.h"
 #include "hsm/crypto/random.h"
-#include "hsm/keyring.h"
-#include "hsm/pages.h"
 #include "hsm/service.h"
 #include "hsm/session.h"
 #include "mkfs/ringload.h"
@@ -58,7 +57,7 @@ static struct {
 	struct queue queues[NR_WAYS]; /* CALL uses only the arena */
 	struct service *services[NR_WAYS];
 	struct session *session;
-	struct pages_context pages;
+	struct calls calls;
 	struct hsm_client *owner, *user;
 	struct compared page;	    /* 4 KiB sealed, one in flight */
 	struct compared extents[2]; /* 1 MiB opened and sealed, four in flight */
@@ -89,16 +88,6 @@ static int compare_doubles(const void *a, const void *b)
 	double y = *(const double *)b;
 
 	return (x > y) - (x < y);
-}
-
-static void start_call(const struct aead_engine *engine)
-{
-	s.pages.engine = engine;
-	s.pages.keyring = keyring_create(engine, s.session->vmk);
-	s.pages.random = random_create();
-	s.pages.scratch = secmem_alloc(PAGE_DATA_BYTES);
-	expect(s.pages.keyring && s.pages.random && s.pages.scratch ? 0 : -ENOMEM,
-	       "direct calls");
 }
 
 /* What hsmd does for WIRE_QUEUE, here. */
@@ -145,19 +134,8 @@ static int call(uint8_t op, uint16_t pages, unsigned place)
 {
 	size_t at = (size_t)place * ringload_arena_len(pages, 1);
 	struct arena arena = {s.queues[CALL].arena + at, s.queues[CALL].arena_len - at};
-	struct ring_sqe sqe = {.op = op, .count = pages, .first_page = 1};
-	uint32_t plain = pages * PAGE_BYTES;
-	struct ring_cqe cqe = {0};
-	int rc;
 
-	sqe.last_len = op == RING_SEAL ? PAGE_DATA_BYTES : 0;
-	sqe.src = op == RING_SEAL ? plain : 0;
-	sqe.dst = op == RING_SEAL ? 0 : plain;
-	sqe.src_len = pages * (op == RING_SEAL ? PAGE_DATA_BYTES : PAGE_BYTES);
-	sqe.dst_len = pages * (op == RING_SEAL ? PAGE_BYTES : PAGE_DATA_BYTES);
-	rc = op == RING_SEAL ? pages_seal(&s.pages, &arena, &sqe, &cqe)
-			     : pages_open(&s.pages, &arena, &sqe, &cqe);
-	return rc ? rc : cqe.status;
+	return calls_run(&s.calls, &arena, op, pages);
 }
 
 static double run_calls(uint8_t op, uint16_t pages, unsigned depth, uint32_t nr_ops)
@@ -238,19 +216,11 @@ static void bench_latency(enum way way)
 /* Checking one handle and issuing the next, as every operation does. */
 static void bench_handles(void)
 {
-	static struct handle_chain chain;
-	uint8_t handle[WIRE_HANDLE_BYTES];
-	uint64_t generation, now_ms = clock_now_ms();
-	double start;
+	double start = now_s();
 
-	handle_init(&chain, LIFETIME_MS);
-	expect(handle_issue(&chain, s.pages.random, now_ms, handle, &generation),
-	       "handle");
-	start = now_s();
 	for (int i = 0; i < NR_HANDLES; i++) {
-		expect(handle_check(&chain, now_ms, handle, generation), "handle");
-		expect(handle_issue(&chain, s.pages.random, now_ms, handle, &generation),
-		       "handle");
+		expect(calls_check_handle(&s.calls), "handle");
+		expect(calls_next_handle(&s.calls), "handle");
 	}
 	s.rotation = (now_s() - start) / NR_HANDLES;
 }
@@ -383,7 +353,7 @@ static void set_up(void)
 		expect(queue_init(&s.queues[way],
 				  ringload_arena_len(PAGES_MAX, DEPTH_MAX)),
 		       "a ring");
-	start_call(engine);
+	expect(calls_init(&s.calls, engine), "direct calls");
 	start_thread(NULL_THREAD, &null_engine);
 	start_thread(THREAD, engine);
 	start_hsmd();
@@ -396,9 +366,7 @@ static void tear_down(void)
 	service_stop(s.services[THREAD]);
 	for (enum way way = 0; way < NR_WAYS; way++)
 		queue_fini(&s.queues[way]);
-	keyring_destroy(s.pages.keyring);
-	random_destroy(s.pages.random);
-	secmem_free(s.pages.scratch);
+	calls_fini(&s.calls);
 	session_release(s.session);
 }
 
