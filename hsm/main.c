@@ -17,6 +17,7 @@
 #include "hsm/api/secmem.h"
 #include "hsm/api/version.h"
 #include "hsm/audit.h"
+#include "hsm/benchmark.h"
 #include "hsm/crypto/aead.h"
 #include "hsm/crypto/siv.h"
 #include "hsm/hsm.h"
@@ -31,6 +32,7 @@ struct options {
 	const char *tokens[WIRE_TOKENS_MAX];
 	unsigned nr_tokens;
 	bool self_test;
+	bool benchmark;
 	const char *engine;
 	unsigned handle_lifetime_s;
 	unsigned idle_exit_s;
@@ -53,6 +55,9 @@ static const char usage[] =
 	"  --self-test              say what protects keys on this machine, and what "
 	"does "
 	"not\n"
+	"  --benchmark              measure the engines and the rotation of handles: "
+	"JSON;\n"
+	"                           serves nobody\n"
 	"  --help, --version\n"
 	"\n"
 	"HSMFS_RUNTIME_DIR and HSMFS_STATE_DIR say where socket and TPM state are.\n";
@@ -91,6 +96,7 @@ static void parse(int argc, char **argv, struct options *options)
 		{"idle-exit", required_argument, NULL, 'i'},
 		{"ready-fd", required_argument, NULL, 'r'},
 		{"self-test", no_argument, NULL, 's'},
+		{"benchmark", no_argument, NULL, 'b'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0}};
@@ -116,6 +122,9 @@ static void parse(int argc, char **argv, struct options *options)
 			break;
 		case 's':
 			options->self_test = true;
+			break;
+		case 'b':
+			options->benchmark = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -280,6 +289,8 @@ int main(int argc, char **argv)
 	umask(077);
 	if (options.self_test)
 		return selftest_run(options.tokens, options.nr_tokens);
+	if (options.benchmark)
+		return benchmark_run();
 	openlog("hsmd", LOG_PID | LOG_NDELAY | (options.ready_fd < 0 ? LOG_PERROR : 0),
 		LOG_USER);
 	block_signals();
