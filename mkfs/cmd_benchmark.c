@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * benchmark: what passphrase stretching costs and what goes through the ring, as
- * cryptsetup's benchmark does for its own. Uses a volume key that no volume has.
+ * benchmark: what each engine does, what passphrase stretching costs and what goes
+ * through the ring, as cryptsetup's benchmark does for its own. Uses a volume key that no
+ * volume has.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,6 +17,7 @@
 
 #include "hsm/api/client.h"
 #include "mkfs/cmd.h"
+#include "mkfs/engines.h"
 #include "mkfs/options.h"
 #include "mkfs/ringload.h"
 #include "mkfs/say.h"
@@ -289,6 +291,8 @@ int cmd_benchmark(char *const args[], const struct options *options)
 		rc = attach_rings(&target);
 	if (!rc)
 		rc = print_identity(&target, out);
+	if (!rc)
+		rc = engines_benchmark(out);
 	if (!rc)
 		rc = bench_kdf(&target, out);
 	if (!rc)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running the programs that do the mounting. */
+/* Running other programs: those that do the mounting, and hsmd where it measures. */
 #ifndef MKFS_LAUNCH_H
 #define MKFS_LAUNCH_H
 
@@ -15,6 +15,12 @@
  */
 int launch_hsmfs(const char *dir, const char *mountpoint, const char *mount_options,
 		 int read_only, const uint8_t ticket[WIRE_TICKET_BYTES]);
+
+/*
+ * What hsmd --benchmark (beside this program, else in PATH) prints, cut to @len - 1
+ * bytes. 0, or an exit code, the reason having been said.
+ */
+int launch_benchmark(char *text, size_t len);
 
 /*
  * fusermount3 -u, @lazily with -z. 0, or -EBUSY or -EIO with what it said in @why.

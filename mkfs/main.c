@@ -54,7 +54,7 @@ static const struct command commands[] = {
 	 "check or print the HSM's audit log"},
 	{"luksUUID", NULL, "DIR", 1, 0, cmd_uuid, "print the volume's UUID"},
 	{"benchmark", NULL, "", 0, OPTION_JSON, cmd_benchmark,
-	 "measure passphrase stretching and the way through the HSM"},
+	 "measure the engines, passphrase stretching and the way through the HSM"},
 };
 
 enum { NR_COMMANDS = sizeof(commands) / sizeof(*commands) };

@@ -20,22 +20,19 @@ enum {
 	READY_FD = 3,
 };
 
-/* hsmd beside this program, so that a build folder or prefix stays together. */
-static void find_hsmd(char *path, size_t len)
+void spawn_find(const char *program, char *path, size_t len)
 {
-	ssize_t n = readlink("/proc/self/exe", path, len - sizeof("hsmd"));
-	char *slash;
+	ssize_t n = readlink("/proc/self/exe", path, len);
+	char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
 
-	if (n > 0) {
-		path[n] = '\0';
-		slash = strrchr(path, '/');
-		if (slash) {
-			strcpy(slash + 1, "hsmd");
-			if (!access(path, X_OK))
-				return;
-		}
+	if (slash) {
+		size_t left = len - (size_t)(slash + 1 - path);
+
+		if ((size_t)snprintf(slash + 1, left, "%s", program) < left &&
+		    !access(path, X_OK))
+			return;
 	}
-	snprintf(path, len, "hsmd");
+	snprintf(path, len, "%s", program);
 }
 
 /* In the grandchild: standard streams to /dev/null, the pipe on READY_FD, nothing else.
@@ -65,7 +62,7 @@ static int start_hsmd(int ready)
 	pid_t pid;
 	int status;
 
-	find_hsmd(path, sizeof(path));
+	spawn_find("hsmd", path, sizeof(path));
 	pid = fork();
 	if (pid < 0)
 		return -errno;
