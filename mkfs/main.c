@@ -109,6 +109,11 @@ static int run_command(const struct command *command, int nr_args, char **args,
 	if (nr_args + !!(options->given & OPTION_ALL) != command->nr_args)
 		return say_error(EXIT_INVALID, "Usage: hsmsetup %s [OPTIONS] %s",
 				 command->name, command->args);
+	for (int i = 0; i < nr_args; i++)
+		if (!*args[i])
+			return say_error(EXIT_INVALID,
+					 "An argument of %s is empty; it wants %s.",
+					 command->name, command->args);
 	return command->run(args, options);
 }
 

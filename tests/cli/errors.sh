@@ -32,6 +32,10 @@ expect_sentence missing
 [ ! -e missing ] || die "made a directory nobody asked for"
 expect_exit 4 hsmsetup luksFormat -q --key-file "$KEY" "${CHEAP[@]}" missing
 expect_sentence missing
+expect_exit 1 hsmsetup luksFormat -q --key-file "$KEY" "${CHEAP[@]}" ''
+expect_sentence 'is empty; it wants'
+expect_exit 1 hsmsetup open --key-file "$KEY" "$ENC" ''
+expect_sentence 'is empty; it wants'
 expect_exit 4 hsmsetup open --key-file missing "$ENC" "$MNT"
 expect_sentence missing
 unchanged "missing paths"
