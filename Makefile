@@ -91,7 +91,7 @@ ALL_LDFLAGS += $(LDFLAGS)
 LIBS_API  := $(call pc,--libs,libcrypto)
 # libgcc_s is what pthread_exit() loads, which libargon2's threads call: the sandbox lets
 # nothing be loaded later.
-LIBS_HSM  := $(call pc,--libs,libcrypto libargon2 tss2-esys tss2-tctildr tss2-mu libtpms libseccomp) \
+LIBS_HSM  := $(call pc,--libs,libcrypto libargon2 tss2-esys tss2-mu libtpms libseccomp) \
 	     $(LIB_IPSEC_MB) -Wl,--push-state,--no-as-needed -lgcc_s -Wl,--pop-state
 LIBS_FS   := $(call pc,--libs,fuse3 jansson libcrypto)
 LIBS_MKFS := $(call pc,--libs,jansson libcrypto)
@@ -199,7 +199,7 @@ unit_inputs = $(or $(call obj,$(UNIT_SRC_$(1))),$(LIBS_UPPER)) $(LIB)/libvolume.
 .SECONDEXPANSION:
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(call unit_inputs,$$*)
 	$(say) LD $@
-	$(call link,$(LIBS_HSM) $(LIBS_FS) $(call pc,--libs,cmocka) \
+	$(call link,$(LIBS_HSM) $(LIBS_FS) $(call pc,--libs,cmocka tss2-tctildr) \
 		$(addprefix -Wl$(comma)--wrap=,$(UNIT_WRAP_$*)))
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(LIB)/libvolume.a $(LIB)/libapi.a
 	$(say) LD $@
