@@ -130,7 +130,7 @@ static int print_engine(struct bench *bench, const struct aead_engine *engine,
 
 /* --- handles ---------------------------------------------------------------------- */
 
-static int kept_round(struct bench *bench, uint16_t pages)
+static int handle_round(struct bench *bench, uint16_t pages, bool rotating)
 {
 	int rc = 0;
 
@@ -138,22 +138,20 @@ static int kept_round(struct bench *bench, uint16_t pages)
 		rc = calls_check_handle(&bench->calls);
 		if (!rc)
 			rc = calls_run(&bench->calls, &bench->arena, RING_SEAL, pages);
+		if (!rc && rotating)
+			rc = calls_next_handle(&bench->calls);
 	}
 	return rc;
 }
 
+static int kept_round(struct bench *bench, uint16_t pages)
+{
+	return handle_round(bench, pages, false);
+}
+
 static int rotating_round(struct bench *bench, uint16_t pages)
 {
-	int rc = 0;
-
-	for (int i = 0; i < HANDLE_CALLS && !rc; i++) {
-		rc = calls_check_handle(&bench->calls);
-		if (!rc)
-			rc = calls_run(&bench->calls, &bench->arena, RING_SEAL, pages);
-		if (!rc)
-			rc = calls_next_handle(&bench->calls);
-	}
-	return rc;
+	return handle_round(bench, pages, true);
 }
 
 static int print_handles(struct bench *bench, const struct aead_engine *engine)
