@@ -2,6 +2,7 @@
 /* Renaming and removing. */
 #include <sys/resource.h>
 
+#include "fs/attr.h"
 #include "tests/unit/ns_fixture.h"
 
 /* Renames of @from to @to (short and long in any combination) with nothing in the way. */
@@ -54,6 +55,11 @@ static void a_replaced_file_can_be_opened(void **state)
 	/* also after whoever had it open has closed it */
 	assert_int_equal(file_open(W, victim, O_RDWR), 0);
 	file_close(W, victim);
+	/* the writeback cache writes its times until it is forgotten */
+	st.st_mtim = (struct timespec){.tv_sec = 1000};
+	assert_int_equal(attr_set(W, victim, ATTR_MTIME, &st, &st), 0);
+	assert_int_equal(st.st_mtim.tv_sec, 1000);
+	assert_int_equal(st.st_nlink, 0);
 }
 
 static void a_replaced_symlink_can_be_read(void **state)
