@@ -34,9 +34,10 @@ for mode in delete wal; do
 	sqlite3 "$db" "PRAGMA journal_mode=$mode; CREATE TABLE t(n INTEGER PRIMARY KEY, x)" >/dev/null
 	for round in 1 2 3; do
 		last=$(sqlite3 "$db" 'SELECT coalesce(max(n), 0) FROM t')
+		: >printed # the background may come to that only after it is looked at
 		seq $((last + 1)) $((last + 100000)) |
 			sed 's/.*/INSERT INTO t VALUES(&, hex(randomblob(300))); SELECT &;/' |
-			stdbuf -oL sqlite3 -bail "$db" >printed 2>/dev/null &
+			stdbuf -oL sqlite3 -bail "$db" >>printed 2>/dev/null &
 		writer=$!
 		until [ "$(wc -l <printed)" -ge $((20 * round)) ]; do
 			kill -0 $writer || die "sqlite3 has ended by itself"
