@@ -90,8 +90,11 @@ static int direct_io(void)
 {
 	void *block;
 	int fd = pattern_file("f", 65536), direct = open("f", O_RDWR | O_DIRECT);
+	int reader = open("f", O_RDONLY | O_DIRECT);
+	char *map = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	REQUIRE(fd >= 0 && direct >= 0 && posix_memalign(&block, 4096, 8192) == 0);
+	REQUIRE(reader >= 0 && map != MAP_FAILED);
 	REQUIRE(pread(direct, block, 8192, 4096) == 8192 &&
 		!memcmp(block, model + 4096, 8192));
 	memset(block, 'd', 8192);
@@ -101,6 +104,15 @@ static int direct_io(void)
 	REQUIRE(pwrite(fd, "cached", 6, 16384) == 6 &&
 		pread(direct, block, 4096, 16384) == 4096);
 	REQUIRE(!memcmp(block, "cached", 6));
+	REQUIRE(pwrite(fd, "again", 5, 20480) == 5);
+	memcpy(map + 24570, "through the map", 15);
+	REQUIRE(pread(reader, block, 8192, 20480) == 8192);
+	REQUIRE(!memcmp(block, "again", 5) &&
+		!memcmp((char *)block + 4090, "through the map", 15));
+	REQUIRE(pwrite(fd, "longer", 6, 65536) == 6);
+	REQUIRE(pread(reader, block, 8192, 61440) == 4102 &&
+		!memcmp((char *)block + 4096, "longer", 6));
+	REQUIRE_ERROR(write(reader, block, 4096), EBADF);
 	return 0;
 }
 

@@ -74,19 +74,23 @@ void fsx_close_fd(struct fsx_worker *w, int *fd)
 	*fd = -1;
 }
 
-/* The direct descriptor comes and goes: what the kernel does depends on who is there. */
+/* Direct descriptors come and go: what the kernel does depends on who is there. */
 static void open_file(struct fsx_worker *w, struct fsx_file *file)
 {
 	file->direct = -1;
+	file->reader = -1;
 	if ((!file->shares_pages || file->never_cached) && fsx_draw(w, 2))
 		file->direct = fsx_open_fd(w, file->path, O_RDWR | O_DIRECT);
 	file->fd = fsx_open_fd(w, file->path, O_RDWR);
+	if (fsx_draw(w, 2))
+		file->reader = fsx_open_fd(w, file->path, O_RDONLY | O_DIRECT);
 }
 
 static void close_file(struct fsx_worker *w, struct fsx_file *file)
 {
 	fsx_close_fd(w, &file->fd);
 	fsx_close_fd(w, &file->direct);
+	fsx_close_fd(w, &file->reader);
 }
 
 void fsx_open(struct fsx_worker *w)

@@ -26,8 +26,8 @@ struct fsx_file {
 	size_t stripe;
 	/* Stripes share pages of the page cache: all go through it, or none does. */
 	bool shares_pages, never_cached;
-	struct timespec mtime; /* before a remount */
-	int fd, direct;
+	struct timespec mtime;	/* before a remount */
+	int fd, direct, reader; /* the reader is direct as well, and cannot write */
 };
 
 /* Lies in memory that outlives the worker's process: the next one goes on with it. */

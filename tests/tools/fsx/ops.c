@@ -28,13 +28,20 @@ static int any_fd(struct fsx_worker *w, const struct fsx_file *file)
 	return file->direct >= 0 && fsx_draw(w, 2) ? file->direct : file->fd;
 }
 
+static int any_reader(struct fsx_worker *w, const struct fsx_file *file)
+{
+	return file->reader >= 0 && !fsx_draw(w, 3) ? file->reader : any_fd(w, file);
+}
+
 static const char *name_of(const struct fsx_file *file, int fd)
 {
 	static char text[FSX_PATH + 16];
 	const char *slash = strrchr(file->path, '/');
 
 	snprintf(text, sizeof(text), "%s%s", slash ? slash + 1 : file->path,
-		 fd == file->direct ? ", direct" : "");
+		 fd == file->direct   ? ", direct"
+		 : fd == file->reader ? ", direct reader"
+				      : "");
 	return text;
 }
 
@@ -59,7 +66,7 @@ static void op_read(struct fsx_worker *w, struct fsx_file *file)
 {
 	struct iovec pieces[PIECES];
 	size_t off, len, want = 0;
-	int nr, fd = any_fd(w, file);
+	int nr, fd = any_reader(w, file);
 	ssize_t got = -1;
 
 	fsx_draw_range(w, file, false, &off, &len);
