@@ -64,6 +64,14 @@ void queue_fini(struct queue *queue)
 	memset(&pages, 0, sizeof(pages));
 }
 
+int queue_change_memory(struct queue *queue, uint32_t part_len, uint64_t keep)
+{
+	(void)queue;
+	(void)part_len;
+	(void)keep; /* nobody else has it */
+	return 0;
+}
+
 void queue_set_patience(struct queue *queue, uint32_t max_ns)
 {
 	(void)queue;

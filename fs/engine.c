@@ -24,6 +24,7 @@ int engine_init(struct engine *engine)
 	if (ret)
 		return ret;
 	engine->epoch = 0;
+	engine->is_lent = false;
 	engine->nr_ops = 0;
 	memset(engine->ops, 0, sizeof(engine->ops));
 	engine->free = NULL;
@@ -188,15 +189,38 @@ static void reap_refused(struct worker *w)
 			refuse(w, (uint32_t)cqe.cookie);
 }
 
+/*
+ * Whoever served the ring until it was lost may still be at work on operations that are
+ * given up or submitted anew: the slots that are in use move to where it cannot write.
+ * False when there is no memory for that.
+ */
+static bool take_back(struct engine *engine)
+{
+	uint64_t used = (UINT64_C(1) << ENGINE_NR_SLOTS) - 1;
+
+	for (const struct engine_slot *slot = engine->free; slot; slot = slot->next_free)
+		used &= ~(UINT64_C(1) << (slot - engine->slots));
+	engine->is_lent = queue_change_memory(&engine->queue, SLOT_BYTES, used) != 0;
+	return !engine->is_lent;
+}
+
 /* Attaches the ring and puts everything in flight on it (again). False: still suspended.
  */
 static bool attach(struct worker *w)
 {
 	struct engine *engine = &w->engine;
+	int ret;
 
 	engine->epoch = 0;
-	reap_refused(w);
-	if (link_attach(w->fs->link, &engine->queue, &engine->epoch)) {
+	if (engine->is_lent) {
+		reap_refused(w);
+		if (!take_back(engine))
+			return false;
+	}
+	ret = link_attach(w->fs->link, &engine->queue, &engine->epoch);
+	/* with any other error it has not been taken */
+	engine->is_lent = !ret || (ret == -EKEYREVOKED && engine->epoch);
+	if (ret) {
 		engine->epoch = 0;
 		return false;
 	}
@@ -218,8 +242,10 @@ static void wait_for_link(struct worker *w)
 		if (w->has_seat)
 			worker_leave_seat(w);
 		ret = link_wait(w->fs->link, look_around, w);
-		if (ret)
-			abandon(w, ret == -EINTR ? 0 : ret);
+		if (ret == -EIO)
+			abandon(w, ret);
+		else if (ret && !w->engine.is_lent)
+			abandon(w, 0);
 		else
 			usleep(ATTACH_RETRY_US);
 	}

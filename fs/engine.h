@@ -53,6 +53,7 @@ struct engine_op {
 struct engine {
 	struct queue queue;
 	uint32_t epoch; /* of the link, when the queue was attached; 0: not attached */
+	bool is_lent;	/* an HSM has, or had, the queue's memory */
 	struct engine_slot slots[ENGINE_NR_SLOTS];
 	struct engine_slot *free;
 	struct engine_op *ops[RING_ENTRIES]; /* in flight, by cookie */

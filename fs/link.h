@@ -27,7 +27,8 @@ const struct wire_redeem_reply *link_volume(const struct link *link);
 uint32_t link_epoch(const struct link *link);
 
 /* Attaches @queue to the session. 0 with *@epoch set, -EKEYREVOKED (suspended
- * now), or why the HSM cannot serve it for now (-EDQUOT, -ENOMEM, -EBUSY). */
+ * now; *@epoch is 0 if the HSM was not asked), or why the HSM cannot serve it for now
+ * (-EDQUOT, -ENOMEM, -EBUSY). */
 int link_attach(struct link *link, struct queue *queue, uint32_t *epoch);
 
 /* A new handle for @queue. 0 or -EKEYREVOKED (suspended now). */

@@ -11,6 +11,33 @@
 
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
+/* Sealed memory of @len bytes: its descriptor or -errno. */
+static int make_memory(size_t len)
+{
+	int memfd = memfd_create("hsmfs-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING), ret;
+
+	if (memfd < 0)
+		return -errno;
+	if (!ftruncate(memfd, (off_t)len) && !fcntl(memfd, F_ADD_SEALS, SEALS))
+		return memfd;
+	ret = -errno;
+	close(memfd);
+	return ret;
+}
+
+/* Maps @memfd at @at, in place of what is there, or anywhere. NULL with errno set. */
+static void *map_memory(int memfd, size_t len, void *at)
+{
+	void *map = mmap(at, len, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | (at ? MAP_FIXED : 0), memfd, 0);
+
+	if (map == MAP_FAILED)
+		return NULL;
+	/* The arena passes plaintext: keep it out of core dumps. */
+	madvise(map, len, MADV_DONTDUMP);
+	return map;
+}
+
 int queue_init(struct queue *queue, uint32_t arena_len)
 {
 	size_t len = RING_ARENA_OFFSET + (size_t)arena_len;
@@ -21,29 +48,56 @@ int queue_init(struct queue *queue, uint32_t arena_len)
 	queue->spin.max_ns = RING_SPIN_NS;
 	if (!arena_len || arena_len % PAGE_BYTES || arena_len > RING_ARENA_MAX)
 		return -EINVAL;
-	queue->memfd = memfd_create("hsmfs-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	queue->memfd = make_memory(len);
 	if (queue->memfd < 0)
-		return -errno;
-	if (ftruncate(queue->memfd, (off_t)len) ||
-	    fcntl(queue->memfd, F_ADD_SEALS, SEALS)) {
+		return queue->memfd;
+	queue->shared = map_memory(queue->memfd, len, NULL);
+	if (!queue->shared) {
 		ret = -errno;
-		goto out;
+		queue_fini(queue);
+		return ret;
 	}
-	queue->shared =
-		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, queue->memfd, 0);
-	if (queue->shared == MAP_FAILED) {
-		ret = -errno;
-		queue->shared = NULL;
-		goto out;
-	}
-	/* The arena passes plaintext: keep it out of core dumps. */
-	madvise(queue->shared, len, MADV_DONTDUMP);
 	queue->arena = (uint8_t *)queue->shared + RING_ARENA_OFFSET;
 	queue->arena_len = arena_len;
 	return 0;
-out:
-	queue_fini(queue);
-	return ret;
+}
+
+static int write_all(int fd, const uint8_t *from, size_t len, off_t at)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, from, len, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		from += n;
+		len -= (size_t)n;
+		at += n;
+	}
+	return 0;
+}
+
+int queue_change_memory(struct queue *queue, uint32_t part_len, uint64_t keep)
+{
+	size_t len = RING_ARENA_OFFSET + (size_t)queue->arena_len;
+	int memfd = make_memory(len), ret = 0;
+
+	if (memfd < 0)
+		return memfd;
+	for (uint32_t at = 0; keep && !ret; at += part_len, keep >>= 1)
+		if (keep & 1)
+			ret = write_all(memfd, queue->arena + at, part_len,
+					RING_ARENA_OFFSET + (off_t)at);
+	if (!ret && !map_memory(memfd, len, queue->shared))
+		ret = -errno;
+	if (ret) {
+		close(memfd);
+		return ret;
+	}
+	close(queue->memfd);
+	queue->memfd = memfd;
+	return 0;
 }
 
 void queue_fini(struct queue *queue)

@@ -3,7 +3,9 @@
  * The client's end of a ring. One thread at a time per struct queue.
  *
  * The memory belongs to the client and outlives hsmd: after hsmd has died, or the session
- * was locked, the same queue is attached again and operations are submitted anew.
+ * was locked, the same queue is attached again and operations are submitted anew. Until
+ * then, and perhaps for longer if another hsmd serves now, the one before may still be
+ * writing what it was asked for: see queue_change_memory().
  */
 #ifndef HSM_API_QUEUE_H
 #define HSM_API_QUEUE_H
@@ -42,6 +44,14 @@ void queue_set_patience(struct queue *queue, uint32_t max_ns);
  */
 int queue_init(struct queue *queue, uint32_t arena_len);
 void queue_fini(struct queue *queue);
+
+/*
+ * While not attached: gives ring and arena other memory at the same address, where no HSM
+ * can write that had the queue before. The arena is taken as parts of @part_len bytes;
+ * those whose bit is set in @keep come along, the others are zero. 0 or -errno, then it
+ * has not been done.
+ */
+int queue_change_memory(struct queue *queue, uint32_t part_len, uint64_t keep);
 
 /*
  * Attaches to the session that @hsm has redeemed; drops whatever was in flight before.
