@@ -109,7 +109,11 @@ void data_read(struct worker *w, struct data_request *request)
 	request->range =
 		(struct range){.first = layout_page(request->off),
 			       .last = layout_page(request->off + request->size - 1)};
-	pages_lock(w, request->inode->file, &request->range);
+	ret = pages_lock(w, request->inode->file, &request->range);
+	if (ret) {
+		request->done(w, request, ret, NULL);
+		return;
+	}
 	if (!clip(request)) {
 		finish(w, request, 0, request->slot->data);
 		return;

@@ -64,22 +64,23 @@ static void set_range(struct data_request *request)
 	}
 }
 
-/* Locks, and again if the end has moved between looking and locking. */
-static void lock_pages(struct worker *w, struct data_request *request)
+/* Locks, and again if the end has moved between looking and locking. 0 or -EINTR. */
+static int lock_pages(struct worker *w, struct data_request *request)
 {
 	struct file *file = request->inode->file;
 
 	for (;;) {
 		uint64_t seen;
+		int ret;
 
 		set_range(request);
 		seen = request->old_size;
-		pages_lock(w, file, &request->range);
-		if (file_size(file) == seen)
-			return;
+		ret = pages_lock(w, file, &request->range);
+		if (ret || file_size(file) == seen)
+			return ret;
 		if (request->range.last != RANGE_END && !extends(request)) {
 			plan(request);
-			return;
+			return 0;
 		}
 		range_release(&file->pages, &request->range);
 	}
@@ -244,7 +245,11 @@ void data_write(struct worker *w, struct data_request *request)
 	}
 	request->inner = NULL;
 	request->upto = (struct size_pages){0};
-	lock_pages(w, request);
+	ret = lock_pages(w, request);
+	if (ret) {
+		request->done(w, request, ret, NULL);
+		return;
+	}
 	ret = prepare_file(w, request);
 	if (ret) {
 		finish(w, request, ret);

@@ -149,6 +149,8 @@ static bool look_around(void *arg)
 	struct worker *w = arg;
 
 	worker_wipe(w);
+	if (worker_interrupted(w))
+		return true;
 	for (uint32_t i = 0; i < RING_ENTRIES; i++) {
 		const struct engine_op *op = w->engine.ops[i];
 
@@ -232,15 +234,16 @@ static bool attach(struct worker *w)
 
 /*
  * The volume is suspended, or not attached yet: waits until it is up and attaches. Others
- * receive requests meanwhile, so that interrupts are seen.
+ * receive requests meanwhile, so that interrupts are seen. Gives up when the request
+ * being dispatched is.
  */
 static void wait_for_link(struct worker *w)
 {
-	while (w->engine.nr_ops && !attach(w)) {
-		int ret;
+	int ret = 0;
 
-		if (w->has_seat)
-			worker_leave_seat(w);
+	while (w->engine.nr_ops && !attach(w) &&
+	       !(ret == -EINTR && worker_interrupted(w))) {
+		worker_leave_seat(w);
 		ret = link_wait(w->fs->link, look_around, w);
 		if (ret == -EIO)
 			abandon(w, ret);
@@ -376,17 +379,27 @@ bool engine_run(struct worker *w)
 	return reap(w);
 }
 
-void engine_finish(struct worker *w)
+int engine_finish(struct worker *w)
 {
 	struct engine *engine = &w->engine;
 
 	for (;;) {
 		engine_run(w);
 		if (!engine->nr_ops)
-			return;
+			return 0;
 		if (engine->epoch)
 			queue_wait(&engine->queue, WAIT_MS);
+		else if (worker_interrupted(w))
+			return -EINTR;
 	}
+}
+
+static bool is_pending(const struct engine *engine, const struct engine_op *op)
+{
+	for (uint32_t i = 0; i < RING_ENTRIES; i++)
+		if (engine->ops[i] == op)
+			return true;
+	return false;
 }
 
 int engine_call(struct worker *w, struct engine_op *op)
@@ -395,6 +408,7 @@ int engine_call(struct worker *w, struct engine_op *op)
 	op->interrupted = w->interrupted;
 	op->request = w->request;
 	engine_submit(w, op);
-	engine_finish(w);
+	while (engine_finish(w) && is_pending(&w->engine, op))
+		;
 	return op->cqe.status;
 }

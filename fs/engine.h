@@ -86,8 +86,11 @@ void engine_submit(struct worker *w, struct engine_op *op);
  */
 bool engine_run(struct worker *w);
 
-/* Runs until nothing is in flight. */
-void engine_finish(struct worker *w);
+/*
+ * Runs until nothing is in flight: 0. -EINTR with something still in flight when the
+ * request being dispatched was interrupted meanwhile, see worker_interrupted().
+ */
+int engine_finish(struct worker *w);
 
 /* Queues @op (whose done is ignored) and waits for all in flight. The completion's
  * status. */

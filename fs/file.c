@@ -95,7 +95,9 @@ static int exchange(struct worker *w, struct file *file, int fd)
 	int ret = 0;
 
 	if (w->fs->shared)
-		range_wait(&file->pages, &all);
+		ret = range_wait(&file->pages, &all, worker_interrupted, w);
+	if (ret)
+		return ret;
 	if (dup3(fd, file->fd, O_CLOEXEC) < 0)
 		ret = -errno;
 	else
@@ -168,7 +170,11 @@ static int count_open(struct worker *w, struct inode *inode, int fd, bool writab
 
 	/* exchange() must not wait for what this worker has under way itself */
 	if (fd >= 0 && w->fs->shared)
-		worker_may_block(w);
+		ret = worker_may_block(w);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
 	pthread_mutex_lock(&inode->lock);
 	if (fd >= 0)
 		ret = inode->file ? install(w, inode->file, fd, writable)
@@ -348,9 +354,10 @@ int file_flush(struct worker *w, struct inode *inode, unsigned since)
 static int truncate_open(struct worker *w, struct inode *inode, uint64_t size)
 {
 	struct range range = {.first = 0, .last = RANGE_END, .exclusive = true};
-	int ret;
+	int ret = pages_lock(w, inode->file, &range);
 
-	pages_lock(w, inode->file, &range);
+	if (ret)
+		return ret;
 	ret = size_set(w, inode->file, size);
 	range_release(&inode->file->pages, &range);
 	return ret;
@@ -370,27 +377,32 @@ int file_truncate(struct worker *w, struct inode *inode, uint64_t size)
 
 /*
  * What is there from now on counts as acknowledged: a page that is written longer while
- * fsync runs must be ordered as after it. One that is being written so has to be done.
+ * fsync runs must be ordered as after it. One that is being written so has to be done. 0
+ * or -EINTR.
  */
-static void mark_durable(struct worker *w, struct file *file)
+static int mark_durable(struct worker *w, struct file *file)
 {
 	struct range end = {.first = RANGE_END, .last = RANGE_END};
+	int ret = pages_lock(w, file, &end);
 
-	pages_lock(w, file, &end);
+	if (ret)
+		return ret;
 	file->durable_pages = layout_pages(file_size(file));
 	range_release(&file->pages, &end);
+	return 0;
 }
 
 int file_fsync(struct worker *w, struct inode *inode, unsigned since, bool datasync)
 {
 	int fd = inode->file->fd;
-	int ret;
+	int ret = worker_may_block(w);
 
-	worker_may_block(w);
-	ret = redate(w->fs, inode);
+	if (!ret)
+		ret = redate(w->fs, inode);
+	if (!ret)
+		ret = mark_durable(w, inode->file);
 	if (ret)
 		return ret;
-	mark_durable(w, inode->file);
 	ret = tell_lost(inode, since,
 			(datasync ? fdatasync(fd) : fsync(fd)) ? -errno : 0);
 	if (ret)

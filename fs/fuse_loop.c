@@ -63,21 +63,31 @@ struct fs *worker_fs(struct worker *w)
 	return w->fs;
 }
 
-void worker_finish(struct worker *w)
+bool worker_interrupted(void *worker)
+{
+	struct worker *w = worker;
+
+	return !link_epoch(w->fs->link) && w->interrupted && w->interrupted(w->request);
+}
+
+int worker_finish(struct worker *w)
 {
 	fetch_finish(w);
-	engine_finish(w);
+	return engine_finish(w);
 }
 
 void worker_leave_seat(struct worker *w)
 {
-	crew_stand(&w->loop->crew, w);
+	if (w->has_seat) /* else there may be no loop */
+		crew_stand(&w->loop->crew, w);
 }
 
-void worker_may_block(struct worker *w)
+int worker_may_block(struct worker *w)
 {
-	worker_finish(w);
+	int ret = worker_finish(w);
+
 	worker_leave_seat(w);
+	return ret;
 }
 
 void worker_allow_parallel_writes(void)

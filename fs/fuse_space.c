@@ -105,10 +105,10 @@ static struct seek *next_seek(void)
  */
 static int write_back(struct worker *w, fuse_ino_t ino)
 {
-	int ret;
+	int ret = worker_may_block(w);
 
-	worker_may_block(w);
-	ret = fuse_lowlevel_notify_inval_inode(w->fs->session, ino, 0, 0);
+	if (!ret)
+		ret = fuse_lowlevel_notify_inval_inode(w->fs->session, ino, 0, 0);
 	return ret == -ENOENT ? 0 : ret;
 }
 

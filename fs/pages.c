@@ -51,36 +51,41 @@ int pages_learn(struct worker *w, struct file *file)
  * not write to one file at the same time). Nothing else is held meanwhile, so that two
  * machines cannot wait for each other.
  */
-static void lock_shared(struct worker *w, struct file *file, struct range *range)
+static int lock_shared(struct worker *w, struct file *file, struct range *range)
 {
 	struct flock all = {.l_whence = SEEK_SET};
+	int ret;
 
 	range->first = 0;
 	range->last = RANGE_END;
 	range->exclusive = true;
-	worker_may_block(w);
-	range_wait(&file->pages, range);
+	ret = worker_may_block(w);
+	if (!ret)
+		ret = range_wait(&file->pages, range, worker_interrupted, w);
+	if (ret)
+		return ret;
 	all.l_type = file->writable ? F_WRLCK : F_RDLCK;
 	while (fcntl(file->fd, F_OFD_SETLKW, &all) && errno == EINTR)
 		;
 	range_set_outer(&file->pages, file->fd);
 	/* whoever finds no id in a file that is not empty reports the damage */
 	pages_learn(w, file);
+	return 0;
 }
 
-void pages_lock(struct worker *w, struct file *file, struct range *range)
+int pages_lock(struct worker *w, struct file *file, struct range *range)
 {
-	if (w->fs->shared) {
-		lock_shared(w, file, range);
-		return;
-	}
+	int ret;
+
+	if (w->fs->shared)
+		return lock_shared(w, file, range);
 	if (range_try(&file->pages, range))
-		return;
-	worker_finish(w);
-	if (range_try(&file->pages, range))
-		return;
-	worker_may_block(w);
-	range_wait(&file->pages, range);
+		return 0;
+	ret = worker_finish(w);
+	if (ret || range_try(&file->pages, range))
+		return ret;
+	ret = worker_may_block(w);
+	return ret ? ret : range_wait(&file->pages, range, worker_interrupted, w);
 }
 
 int pages_read_backing(int fd, void *buf, uint64_t len, uint64_t off)

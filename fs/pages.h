@@ -101,9 +101,10 @@ int pages_settle(struct worker *w, struct file *file);
 
 /*
  * Takes a page range of the file; waits if it must. What is in the way is most often the
- * worker's own, which then is completed first.
+ * worker's own, which then is completed first. 0, or -EINTR without it:
+ * worker_interrupted().
  */
-void pages_lock(struct worker *w, struct file *file, struct range *range);
+int pages_lock(struct worker *w, struct file *file, struct range *range);
 
 /* All @len bytes or an error; a file that ends before is -EIO. */
 int pages_read_backing(int fd, void *buf, uint64_t len, uint64_t off);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/range.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { WAIT_SLICE_NS = 100000000 };
 
 /* There may be a million locks, and few are waited for. */
 static struct guard {
@@ -52,13 +56,40 @@ bool range_try(struct range_lock *lock, struct range *range)
 	return got;
 }
 
-void range_wait(struct range_lock *lock, struct range *range)
+/* True if something was freed before a slice of time was over. */
+static bool wait_slice(struct guard *guard)
 {
-	pthread_mutex_lock(&guard_of(lock)->mutex);
-	while (conflicts(lock, range))
-		pthread_cond_wait(&guard_of(lock)->freed, &guard_of(lock)->mutex);
-	take(lock, range);
-	pthread_mutex_unlock(&guard_of(lock)->mutex);
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += WAIT_SLICE_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	return !pthread_cond_clockwait(&guard->freed, &guard->mutex, CLOCK_MONOTONIC,
+				       &until);
+}
+
+int range_wait(struct range_lock *lock, struct range *range,
+	       bool (*interrupted)(void *arg), void *arg)
+{
+	struct guard *guard = guard_of(lock);
+	bool is_interrupted = false;
+
+	pthread_mutex_lock(&guard->mutex);
+	while (conflicts(lock, range) && !is_interrupted) {
+		if (wait_slice(guard))
+			continue;
+		/* others' locks have the same guard */
+		pthread_mutex_unlock(&guard->mutex);
+		is_interrupted = interrupted(arg);
+		pthread_mutex_lock(&guard->mutex);
+	}
+	if (!is_interrupted)
+		take(lock, range);
+	pthread_mutex_unlock(&guard->mutex);
+	return is_interrupted ? -EINTR : 0;
 }
 
 void range_set_outer(struct range_lock *lock, int fd)

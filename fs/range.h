@@ -25,8 +25,12 @@ void range_lock_init(struct range_lock *lock);
 /* False when another holder is in the way. */
 bool range_try(struct range_lock *lock, struct range *range);
 
-/* Waits. The caller must hold no other range that its holder could wait for. */
-void range_wait(struct range_lock *lock, struct range *range);
+/*
+ * Waits: 0, or -EINTR when @interrupted (called with @arg every 100 ms) says so. The
+ * caller must hold no other range that its holder could wait for.
+ */
+int range_wait(struct range_lock *lock, struct range *range,
+	       bool (*interrupted)(void *arg), void *arg);
 
 /*
  * Has @fd, on which the only holder has an open file description lock (fcntl(2)),

@@ -182,7 +182,9 @@ int ns_lookup_id(struct worker *w, uint64_t id, struct ns_entry *out)
 	}
 	if (!inode_id_lasts(id))
 		return -ESTALE;
-	worker_may_block(w);
+	ret = worker_may_block(w);
+	if (ret)
+		return ret;
 	nr_moves = __atomic_load_n(&fs->nr_moves, __ATOMIC_SEQ_CST);
 	ret = search(fs, id, false, out);
 	/* what moves meanwhile may be missed, but not if nothing can move */

@@ -177,8 +177,11 @@ int space_change(struct worker *w, struct inode *inode, enum space_change what,
 
 	if (len > (uint64_t)LAYOUT_MAX_SIZE || off > (uint64_t)LAYOUT_MAX_SIZE - len)
 		return -EFBIG;
-	worker_may_block(w);
-	pages_lock(w, file, &range);
+	ret = worker_may_block(w);
+	if (!ret)
+		ret = pages_lock(w, file, &range);
+	if (ret)
+		return ret;
 	ret = change(w, file, what, off, off + len, keep_size);
 	range_release(&file->pages, &range);
 	return ret;
@@ -211,9 +214,10 @@ int space_seek(struct worker *w, struct inode *inode, uint64_t off, bool hole,
 	       uint64_t *found)
 {
 	struct range range = {.first = 0, .last = RANGE_END};
-	int ret;
+	int ret = pages_lock(w, inode->file, &range);
 
-	pages_lock(w, inode->file, &range);
+	if (ret)
+		return ret;
 	ret = seek(inode->file, off, hole, found);
 	range_release(&inode->file->pages, &range);
 	return ret;

@@ -16,8 +16,8 @@ static int sync_dir(struct worker *w, struct inode *dir, bool datasync)
 
 	if (fd < 0)
 		return fd;
-	worker_may_block(w);
-	if (datasync ? fdatasync(fd) : fsync(fd))
+	ret = worker_may_block(w);
+	if (!ret && (datasync ? fdatasync(fd) : fsync(fd)))
 		ret = -errno;
 	if (close(fd) && !ret)
 		ret = -errno;

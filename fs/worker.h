@@ -37,14 +37,24 @@ struct fs *worker_fs(struct worker *w);
 /* The worker of the calling thread (FUSE adapters have no other way to it). */
 struct worker *worker_current(void);
 
-/* Completes all requests that the worker has under way. */
-void worker_finish(struct worker *w);
+/*
+ * True when the request being dispatched should not wait any longer: it was interrupted,
+ * and the volume is suspended. @worker: the calling one.
+ */
+bool worker_interrupted(void *worker);
+
+/*
+ * Completes all requests that the worker has under way. 0, or -EINTR without having done
+ * so: worker_interrupted().
+ */
+int worker_finish(struct worker *w);
 
 /*
  * Call before anything that may take long (fsync, a large truncate, waiting for a lock):
- * completes what the worker has under way and lets another worker receive requests.
+ * completes what the worker has under way and lets another worker receive requests. 0 or
+ * -EINTR as worker_finish().
  */
-void worker_may_block(struct worker *w);
+int worker_may_block(struct worker *w);
 
 /* The same without completing anything: for waiting until operations can complete. */
 void worker_leave_seat(struct worker *w);

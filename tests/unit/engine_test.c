@@ -6,10 +6,13 @@
 #include "tests/unit/hsmd_fixture.h"
 
 #include <poll.h>
+#include <pthread.h>
 
 #include "fs/engine.h"
+#include "fs/file.h"
 #include "fs/fs.h"
 #include "fs/link.h"
+#include "fs/pages.h"
 #include "fs/worker.h"
 
 static struct hsmd hsmd;
@@ -335,6 +338,75 @@ static void a_slot_that_was_given_up_is_not_written_to(void **state)
 	works();
 }
 
+static bool always(void *request)
+{
+	(void)request;
+	return true;
+}
+
+/* It ends, and what is under way for others goes on. */
+static void who_waits_for_others_can_be_interrupted(void **state)
+{
+	struct engine_slot *slot = engine_slot_take(&w.engine);
+	bool done = false;
+	struct engine_op op = op_in(slot, &done);
+
+	(void)state;
+	works();
+	op.interrupted = NULL;
+	engine_submit(&w, &op);
+	w.interrupted = always;
+	link_lost(fs.link, link_epoch(fs.link));
+	assert_int_equal(engine_finish(&w), -EINTR);
+	assert_int_equal(worker_may_block(&w), -EINTR);
+	assert_false(done);
+	w.interrupted = NULL;
+	resume();
+	assert_int_equal(engine_finish(&w), 0);
+	assert_true(done);
+	assert_int_equal(op.cqe.status, 0);
+	engine_slot_put(&w.engine, slot);
+	w.interrupted = is_suspended;
+}
+
+static void *release_later(void *arg)
+{
+	struct file *file = arg;
+
+	usleep(300000);
+	range_release(&file->pages, file->pages.held);
+	return NULL;
+}
+
+/* But only while the volume is suspended: else the wait has an end. */
+static void who_waits_for_pages_can_be_interrupted(void **state)
+{
+	struct range held = {.first = 3, .last = 5, .exclusive = true};
+	struct range range = {.first = 5, .last = RANGE_END};
+	struct file file;
+	pthread_t thread;
+
+	(void)state;
+	file_init(&file);
+	assert_true(range_try(&file.pages, &held));
+	works();
+	w.interrupted = always;
+	assert_int_equal(pthread_create(&thread, NULL, release_later, &file), 0);
+	assert_int_equal(pages_lock(&w, &file, &range), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	range_release(&file.pages, &range);
+
+	assert_true(range_try(&file.pages, &held));
+	link_lost(fs.link, link_epoch(fs.link));
+	assert_int_equal(pages_lock(&w, &file, &range), -EINTR);
+	assert_ptr_equal(file.pages.held, &held);
+	assert_null(held.next);
+	range_release(&file.pages, &held);
+	resume();
+	w.interrupted = is_suspended;
+	works();
+}
+
 /* Nothing is submitted: what is zeroed under a service that has done something ends it.
  */
 static void a_ring_is_not_served_twice(void **state)
@@ -472,6 +544,8 @@ int main(void)
 		cmocka_unit_test(nothing_comes_of_the_ring_before),
 		cmocka_unit_test(what_is_submitted_anew_is_what_it_was),
 		cmocka_unit_test(a_slot_that_was_given_up_is_not_written_to),
+		cmocka_unit_test(who_waits_for_others_can_be_interrupted),
+		cmocka_unit_test(who_waits_for_pages_can_be_interrupted),
 		cmocka_unit_test(a_ring_is_not_served_twice),
 		cmocka_unit_test(lies_are_not_believed),
 	};

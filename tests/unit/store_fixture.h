@@ -195,14 +195,16 @@ void engine_submit(struct worker *w, struct engine_op *op)
 	op->done(w, op);
 }
 
-void engine_finish(struct worker *w)
+int engine_finish(struct worker *w)
 {
 	(void)w;
+	return 0;
 }
 
-void worker_may_block(struct worker *w)
+int worker_may_block(struct worker *w)
 {
 	(void)w;
+	return 0;
 }
 
 void worker_leave_seat(struct worker *w)
@@ -210,9 +212,16 @@ void worker_leave_seat(struct worker *w)
 	(void)w;
 }
 
-void worker_finish(struct worker *w)
+int worker_finish(struct worker *w)
 {
 	(void)w;
+	return 0;
+}
+
+bool worker_interrupted(void *worker)
+{
+	(void)worker;
+	return false;
 }
 
 bool engine_run(struct worker *w)
