@@ -220,10 +220,10 @@ static int prepare_file(struct worker *w, struct data_request *request)
 	uint64_t pages = layout_pages(request->old_size);
 	int ret;
 
-	if (!file->has_id)
-		ret = file->backing_size ? -EIO : pages_new_id(file);
+	if (!file->backing_size)
+		ret = pages_new_id(file);
 	else
-		ret = pages_prove_id(w, file);
+		ret = file->has_id ? pages_prove_id(w, file) : -EIO;
 	if (!ret && request->last + 1 >= pages)
 		ret = pages_end_right(w, file);
 	if (!ret && request->first && request->first >= pages)

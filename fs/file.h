@@ -25,7 +25,7 @@ struct worker;
 struct file {
 	int fd;		  /* backing, shared by all opens; -1 when not open */
 	bool writable;	  /* fd is O_RDWR */
-	bool has_id;	  /* id and flags are those of page 0 (a file without is empty) */
+	bool has_id;	  /* id and flags are those of page 0, if there is one */
 	bool proven;	  /* a page other than 0 has verified under id; atomic */
 	bool sparse;	  /* FILE_SPARSE, as authenticated by opening page 0 */
 	unsigned nr_open; /* handles that hold fd */

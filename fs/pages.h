@@ -23,8 +23,7 @@ int pages_learn(struct worker *w, struct file *file);
 /*
  * Learns id and flags from page 0 if they are not known yet. 0, -EIO (too short), -EFBIG
  * (longer than can be read), or an error of the backing store or the ring. An empty file
- * has none: has_id stays false. When page 0 does not verify, the file counts as not
- * sparse.
+ * has none. When page 0 does not verify, the file counts as not sparse.
  */
 int pages_load_id(struct worker *w, struct file *file);
 
@@ -37,7 +36,10 @@ int pages_load_id(struct worker *w, struct file *file);
  */
 int pages_prove_id(struct worker *w, struct file *file);
 
-/* Draws a new id for a file that is empty. 0 or -errno. */
+/*
+ * Draws a new id for a file that is empty, whatever is left of a change that was not
+ * done. 0 or -errno.
+ */
 int pages_new_id(struct file *file);
 
 /*

@@ -88,8 +88,6 @@ static void give_back(struct worker *w, struct file *file, const struct old_end 
 		ret = cut_at(file, file->backing_size);
 	if (ret)
 		leave_for_settling(w, file, ret);
-	if (!file->backing_size)
-		file->has_id = false;
 }
 
 static uint64_t end_of(const struct size_pages *pages)
@@ -175,7 +173,7 @@ static int extend(struct worker *w, struct file *file, uint64_t size)
 	uint8_t inner[PAGE_BYTES];
 	int ret = 0;
 
-	if (!file->has_id)
+	if (!file->backing_size)
 		ret = pages_new_id(file);
 	if (!ret && !pages_on_disk(file, last) && last)
 		ret = size_seal_inner(w, file, last, inner, &upto);

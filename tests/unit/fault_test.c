@@ -195,6 +195,9 @@ static void check_one_failure(const struct scenario *scenario, int ret,
 	go_on(scenario, &view.content);
 	assert_int_equal(store_mount(false), 0);
 	go_on(scenario, &view.content);
+	/* zeros would be taken for one */
+	if (ret && !old->size && FILE_OF_STORE->sparse)
+		fail_msg("%s: sparse without a hole", scenario->name);
 }
 
 /* What a failed write left behind the end does not come up. */
@@ -296,6 +299,41 @@ static void an_interrupted_call_is_made_again(void **state)
 	try_all(false, EINTR);
 }
 
+/* False when the change was done before the operation that should have been. */
+static bool try_interrupted(const struct scenario *scenario, unsigned at)
+{
+	struct content old, new;
+	bool interrupted;
+	int ret;
+
+	prepare(scenario, &old);
+	new = old;
+	content_step(&new, &scenario->change, nr_steps);
+	FILE_OF_STORE->proven = FILE_OF_STORE->end_right = false;
+	store.interrupted = at;
+	ret = store_step(&scenario->change);
+	interrupted = !store.interrupted;
+	store.interrupted = 0;
+	if (ret != (interrupted ? -EINTR : 0))
+		fail_msg("%s, operation %u: error %d", scenario->name, at, ret);
+	check_one_failure(scenario, ret, &old, &new);
+	store_drop_file();
+	return interrupted;
+}
+
+/* While the volume is suspended, at any of the operations that a change takes. */
+static void a_change_is_interrupted(void **state)
+{
+	unsigned nr = 0;
+
+	(void)state;
+	disarm();
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
+		for (unsigned at = 1; try_interrupted(&scenarios[i], at); at++)
+			nr++;
+	print_message("%u interrupts\n", nr);
+}
+
 static void the_store_breaks(void **state)
 {
 	(void)state;
@@ -386,6 +424,7 @@ int main(void)
 		cmocka_unit_test(one_call_fails),
 		cmocka_unit_test(one_write_is_done_in_part),
 		cmocka_unit_test(an_interrupted_call_is_made_again),
+		cmocka_unit_test(a_change_is_interrupted),
 		cmocka_unit_test(the_store_breaks),
 		cmocka_unit_test(losses_are_told_to_every_opening),
 		cmocka_unit_test(a_page_that_is_being_written_does_not_disprove_the_id),

@@ -77,6 +77,7 @@ struct store {
 	struct pages_context hsm;
 	struct arena arena;
 	uint8_t *vmk;
+	unsigned interrupted; /* this operation from now on; 0: none */
 };
 
 static struct store store;
@@ -183,6 +184,8 @@ int engine_call(struct worker *w, struct engine_op *op)
 {
 	(void)w;
 	memset(&op->cqe, 0, sizeof(op->cqe));
+	if (store.interrupted && !--store.interrupted)
+		return op->cqe.status = -EINTR;
 	assert_int_equal((op->sqe.op == RING_SEAL ? pages_seal : pages_open)(
 				 &store.hsm, &store.arena, &op->sqe, &op->cqe),
 			 0);
