@@ -143,13 +143,12 @@ static void abandon(struct worker *w, int error)
 	}
 }
 
-/* While waiting: wipes when the others do, too. True when a request was interrupted. */
+/* While waiting. True when a request was interrupted. */
 static bool look_around(void *arg)
 {
 	struct worker *w = arg;
 
-	worker_wipe(w);
-	if (worker_interrupted(w))
+	if (worker_look_around(w))
 		return true;
 	for (uint32_t i = 0; i < RING_ENTRIES; i++) {
 		const struct engine_op *op = w->engine.ops[i];
@@ -242,7 +241,7 @@ static void wait_for_link(struct worker *w)
 	int ret = 0;
 
 	while (w->engine.nr_ops && !attach(w) &&
-	       !(ret == -EINTR && worker_interrupted(w))) {
+	       !(ret == -EINTR && worker_look_around(w))) {
 		worker_leave_seat(w);
 		ret = link_wait(w->fs->link, look_around, w);
 		if (ret == -EIO)
@@ -389,7 +388,7 @@ int engine_finish(struct worker *w)
 			return 0;
 		if (engine->epoch)
 			queue_wait(&engine->queue, WAIT_MS);
-		else if (worker_interrupted(w))
+		else if (worker_look_around(w))
 			return -EINTR;
 	}
 }

@@ -88,7 +88,7 @@ bool engine_run(struct worker *w);
 
 /*
  * Runs until nothing is in flight: 0. -EINTR with something still in flight when the
- * request being dispatched was interrupted meanwhile, see worker_interrupted().
+ * request being dispatched was interrupted meanwhile, see worker_look_around().
  */
 int engine_finish(struct worker *w);
 

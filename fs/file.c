@@ -95,7 +95,7 @@ static int exchange(struct worker *w, struct file *file, int fd)
 	int ret = 0;
 
 	if (w->fs->shared)
-		ret = range_wait(&file->pages, &all, worker_interrupted, w);
+		ret = range_wait(&file->pages, &all, worker_look_around, w);
 	if (ret)
 		return ret;
 	if (dup3(fd, file->fd, O_CLOEXEC) < 0)

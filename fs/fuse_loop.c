@@ -63,10 +63,12 @@ struct fs *worker_fs(struct worker *w)
 	return w->fs;
 }
 
-bool worker_interrupted(void *worker)
+bool worker_look_around(void *worker)
 {
 	struct worker *w = worker;
 
+	if (w->loop) /* else it settles, before there is anything to serve */
+		crew_take_part(&w->loop->crew, w);
 	return !link_epoch(w->fs->link) && w->interrupted && w->interrupted(w->request);
 }
 
@@ -93,12 +95,6 @@ int worker_may_block(struct worker *w)
 void worker_allow_parallel_writes(void)
 {
 	current->parallel_writes = true;
-}
-
-void worker_wipe(struct worker *w)
-{
-	if (w->loop) /* else it settles, before there is anything to serve */
-		crew_take_part(&w->loop->crew, w);
 }
 
 static void end_loop(struct worker *w)
@@ -176,7 +172,7 @@ static bool sleep_until_ready(struct worker *w, struct engine_slot *slot, bool r
 	poll(fds, 2, requests && park_is_empty(&loop->park) ? -1 : SUSPENDED_POLL_MS);
 	if (fds[0].revents) {
 		eventfd_read(loop->crew.wake_fd, &count);
-		worker_wipe(w);
+		crew_take_part(&loop->crew, w);
 	}
 	engine_slot_take(&w->engine); /* last in, first out: it is the same */
 	learn_from_sleep(w, now_ns() - start);

@@ -61,7 +61,7 @@ static int lock_shared(struct worker *w, struct file *file, struct range *range)
 	range->exclusive = true;
 	ret = worker_may_block(w);
 	if (!ret)
-		ret = range_wait(&file->pages, range, worker_interrupted, w);
+		ret = range_wait(&file->pages, range, worker_look_around, w);
 	if (ret)
 		return ret;
 	all.l_type = file->writable ? F_WRLCK : F_RDLCK;
@@ -85,7 +85,7 @@ int pages_lock(struct worker *w, struct file *file, struct range *range)
 	if (ret || range_try(&file->pages, range))
 		return ret;
 	ret = worker_may_block(w);
-	return ret ? ret : range_wait(&file->pages, range, worker_interrupted, w);
+	return ret ? ret : range_wait(&file->pages, range, worker_look_around, w);
 }
 
 int pages_read_backing(int fd, void *buf, uint64_t len, uint64_t off)

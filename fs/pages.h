@@ -104,7 +104,7 @@ int pages_settle(struct worker *w, struct file *file);
 /*
  * Takes a page range of the file; waits if it must. What is in the way is most often the
  * worker's own, which then is completed first. 0, or -EINTR without it:
- * worker_interrupted().
+ * worker_look_around().
  */
 int pages_lock(struct worker *w, struct file *file, struct range *range);
 

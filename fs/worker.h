@@ -38,14 +38,15 @@ struct fs *worker_fs(struct worker *w);
 struct worker *worker_current(void);
 
 /*
- * True when the request being dispatched should not wait any longer: it was interrupted,
- * and the volume is suspended. @worker: the calling one.
+ * For who waits, every 100 ms: takes part in the round of wiping that loop_wipe() may
+ * have begun. True when the request being dispatched should not wait any longer: it was
+ * interrupted, and the volume is suspended. @worker: the calling one.
  */
-bool worker_interrupted(void *worker);
+bool worker_look_around(void *worker);
 
 /*
  * Completes all requests that the worker has under way. 0, or -EINTR without having done
- * so: worker_interrupted().
+ * so: worker_look_around().
  */
 int worker_finish(struct worker *w);
 
@@ -61,8 +62,5 @@ void worker_leave_seat(struct worker *w);
 
 /* Direct writes of the file whose opening is about to be answered may run in parallel. */
 void worker_allow_parallel_writes(void);
-
-/* Takes part in the round of wiping that loop_wipe() may have begun. */
-void worker_wipe(struct worker *w);
 
 #endif

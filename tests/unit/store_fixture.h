@@ -221,7 +221,7 @@ int worker_finish(struct worker *w)
 	return 0;
 }
 
-bool worker_interrupted(void *worker)
+bool worker_look_around(void *worker)
 {
 	(void)worker;
 	return false;
