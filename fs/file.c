@@ -159,6 +159,15 @@ static int install_new(struct worker *w, struct inode *inode, int fd, bool writa
 	return 0;
 }
 
+/* Who has it may be waiting for others, or for a suspended volume. */
+static void lock_inode(struct worker *w, struct inode *inode)
+{
+	if (!pthread_mutex_trylock(&inode->lock))
+		return;
+	worker_may_block(w);
+	pthread_mutex_lock(&inode->lock);
+}
+
 /*
  * One more opening of the file, for which @fd (or -1) was opened. -EAGAIN: a descriptor
  * is needed after all. The backing file is opened without inode->lock, which comes after
@@ -175,7 +184,7 @@ static int count_open(struct worker *w, struct inode *inode, int fd, bool writab
 		close(fd);
 		return ret;
 	}
-	pthread_mutex_lock(&inode->lock);
+	lock_inode(w, inode);
 	if (fd >= 0)
 		ret = inode->file ? install(w, inode->file, fd, writable)
 				  : install_new(w, inode, fd, writable);
@@ -297,7 +306,7 @@ int file_close(struct worker *w, struct inode *inode)
 	int ret = redate(w->fs, inode), closed = 0;
 	bool last;
 
-	pthread_mutex_lock(&inode->lock);
+	lock_inode(w, inode);
 	last = --inode->file->nr_open == 0;
 	if (last)
 		closed = close_last(w->fs, inode);

@@ -107,23 +107,26 @@ others_wait() {
 }
 random_bytes 300000 shared >"$A/read"
 backing=$(backing_of_size 300000)
-exec 5<"$A/read"
+exec 5<"$A/read" 7<"$A/read"
 hsmd=$(pids_of hsmd)
 kill -STOP "$hsmd"
-head -c 300000 <&5 >got &
+head -c 300000 <&5 >got 7<&- &
 reader=$!
 for _ in $(seq 600); do
 	! others_wait || break
 	sleep 0.1
 done
 others_wait || die "the reader has no lock"
-(exec 6<>/dev/fd/5) & # by no name: none can be looked up now
+(exec 6<>/dev/fd/5) 7<&- & # by no name: none can be looked up now
 opener=$!
 for _ in $(seq 20); do
 	kill -0 $opener 2>/dev/null || break
 	sleep 0.1
 done
 others_wait || die "the reader has lost its lock"
+# Nor does closing the file, which has to wait for the opener, hold anything else up.
+exec 7<&-
+timeout 60 stat -f "$A" >/dev/null || die "nothing is served any more"
 kill -CONT "$hsmd"
 wait $reader
 wait $opener
