@@ -50,13 +50,16 @@ static int start_worker(struct crew *crew)
 	return ret;
 }
 
-/* There is a seat to be taken; the lock is held. */
+/*
+ * There is one more seat to be taken; the lock is held. Those who wait count until they
+ * have woken, and each can take but one.
+ */
 static void fill_seat(struct crew *crew)
 {
-	if (crew->nr_waiting)
-		pthread_cond_signal(&crew->seat_free);
-	else
+	if (crew->nr_seats - crew->nr_seated > crew->nr_waiting)
 		start_worker(crew);
+	else
+		pthread_cond_signal(&crew->seat_free);
 }
 
 int crew_start(struct crew *crew)

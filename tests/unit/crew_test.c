@@ -222,6 +222,39 @@ static void test_who_waits_is_replaced(void **state)
 	assert_int_equal(atomic_load(&most_seated), 2);
 }
 
+static unsigned nr_waiting(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&crew.lock);
+	n = crew.nr_waiting;
+	pthread_mutex_unlock(&crew.lock);
+	return n;
+}
+
+/* One who waits takes one of two seats that are given up at once. */
+static void test_as_many_follow_as_give_up_their_seats(void **state)
+{
+	struct worker a = {.has_seat = true}, b = {.has_seat = true};
+
+	(void)state;
+	start_with(1);
+	give(STAND_AND_WAIT);
+	wait_until(&nr_standing, 1);
+	wait_until(&nr_seated, 1);
+	atomic_store(&sit_again, true);
+	while (nr_waiting() != 1)
+		pause_1ms();
+	pthread_mutex_lock(&crew.lock);
+	crew.nr_seats += 2;
+	crew.nr_seated += 2;
+	pthread_mutex_unlock(&crew.lock);
+	crew_stand(&crew, &a);
+	crew_stand(&crew, &b);
+	wait_until(&nr_seated, 3);
+	assert_int_equal(crew_nr_workers(&crew), 3);
+}
+
 /* More must wait than there may be workers: then one of them returns to the seat. */
 static void test_all_workers_wait(void **state)
 {
@@ -299,6 +332,7 @@ int main(void)
 		WITH_CREW(test_one_is_enough_at_first),
 		WITH_CREW(test_as_many_as_there_are_seats_are_called),
 		WITH_CREW(test_who_waits_is_replaced),
+		WITH_CREW(test_as_many_follow_as_give_up_their_seats),
 		WITH_CREW(test_all_workers_wait),
 		WITH_CREW(test_everyone_wipes_once_a_round),
 		WITH_CREW(test_a_round_waits_for_nobody_for_ever),
