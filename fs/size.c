@@ -194,7 +194,8 @@ static int extend(struct worker *w, struct file *file, uint64_t size)
 /*
  * The shorter page first, then the cut: a crash in between leaves a page that says it is
  * the last, and how long it is, before the end, as one while growing does. The cut must
- * not become durable before that page, or it would go through the longer one.
+ * not become durable before that page, or it would go through the longer one, or leave
+ * the hole that was there at the end.
  */
 static int shrink(struct worker *w, struct file *file, uint64_t size)
 {
@@ -202,7 +203,7 @@ static int shrink(struct worker *w, struct file *file, uint64_t size)
 	uint32_t content = layout_content(last, size),
 		 len = page_overhead(last) + content;
 	uint32_t old_len = pages_on_disk(file, last);
-	bool order = len < old_len && last < file->durable_pages;
+	bool order = last < file->durable_pages;
 	int ret = finish_cut(file);
 
 	if (!ret)

@@ -101,6 +101,22 @@ static int write_zeros(struct worker *w, const struct file *file, uint64_t start
 	return ret;
 }
 
+/*
+ * The page that was the last when the file became durable shows, after a crash, where it
+ * ended at least. Before it becomes a hole the end there is now must be durable.
+ */
+static int keep_end(struct worker *w, struct file *file, const struct extent *holes)
+{
+	int ret;
+
+	if (holes->first >= file->durable_pages || holes->end < file->durable_pages)
+		return 0;
+	ret = pages_sync(w, file);
+	if (!ret)
+		file->durable_pages = layout_pages(file_size(file));
+	return ret;
+}
+
 static int make_holes(struct worker *w, struct file *file, enum space_change what,
 		      const struct extent *holes)
 {
@@ -108,6 +124,8 @@ static int make_holes(struct worker *w, struct file *file, enum space_change wha
 	uint64_t len = (holes->end - holes->first) * PAGE_BYTES;
 	int ret = pages_make_sparse(w, file);
 
+	if (!ret)
+		ret = keep_end(w, file, holes);
 	if (ret)
 		return ret;
 	ret = -EOPNOTSUPP;
