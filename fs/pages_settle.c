@@ -10,7 +10,7 @@
 #include "fs/volume/layout.h"
 #include "fs/worker.h"
 
-enum { SETTLE_PAGES = 65536 };
+enum { SETTLE_PAGES = 65536, TORN_BYTES = 16 };
 
 /* Where a file should end. */
 struct end {
@@ -106,20 +106,31 @@ static int try_page(struct worker *w, const struct file *file, uint64_t index,
 	return ret;
 }
 
-/* A page whose end was cut off: its length was not on disk yet, so it was not promised.
- */
-static bool is_torn(const struct file *file, uint64_t index, const struct page_seal *seal)
-{
-	uint32_t on_disk = pages_on_disk(file, index);
-
-	return on_disk < PAGE_BYTES && seal->version == PAGE_FORMAT_VERSION &&
-	       seal->length <= page_capacity(index) &&
-	       seal->length > on_disk - page_overhead(index);
-}
-
 static int read_seal(const struct file *file, uint64_t index, struct page_seal *seal)
 {
 	return pages_read_backing(file->fd, seal, sizeof(*seal), index * PAGE_BYTES);
+}
+
+/*
+ * Whether the end of page @index was cut off: its length was not on disk yet, so it was
+ * not promised. If the file grew again there are zeros where its content should end, and
+ * fewer of them than TORN_BYTES say nothing. 1, 0 or -errno.
+ */
+static int is_torn(const struct file *file, uint64_t index, const struct page_seal *seal)
+{
+	uint32_t end = page_overhead(index) + seal->length;
+	uint8_t tail[TORN_BYTES];
+	int ret;
+
+	if (seal->version != PAGE_FORMAT_VERSION || seal->length > page_capacity(index))
+		return 0;
+	if (end > pages_on_disk(file, index))
+		return 1;
+	if (seal->length < TORN_BYTES)
+		return 0;
+	ret = pages_read_backing(file->fd, tail, TORN_BYTES,
+				 index * PAGE_BYTES + end - TORN_BYTES);
+	return ret ? ret : is_zero(tail, TORN_BYTES);
 }
 
 /* Whether nothing was ever written to page @index. 1, 0 or -errno. */
@@ -172,17 +183,34 @@ static int find_old_end(struct worker *w, const struct file *file, uint64_t from
 	return -ENOENT;
 }
 
-/* The last page is missing or cut: what is before it is the file. */
-static int end_before(struct worker *w, const struct file *file, uint64_t before,
-		      uint64_t last, struct end *end)
+/*
+ * Page @last is missing or cut: what is before it, and not cut itself, is the file.
+ * @before: the last one that may be.
+ */
+static int end_before(struct worker *w, const struct file *file, uint64_t first,
+		      uint64_t before, uint64_t last, struct end *end)
 {
+	struct page_seal seal;
 	int ret;
 
+	while (before != last) {
+		ret = try_page(w, file, before, end);
+		if (!ret)
+			return end->content == page_capacity(before) ? 0 : -EIO;
+		if (ret == -EIO)
+			ret = read_seal(file, before, &seal);
+		if (!ret)
+			ret = is_torn(file, before, &seal);
+		if (ret <= 0)
+			return ret ? ret : -EIO;
+		last = before;
+		ret = find_old_end(w, file, first, last, end, &before);
+		if (ret != -ENOENT)
+			return ret;
+	}
+	/* nothing is, at least nowhere near */
 	*end = (struct end){.final = true};
-	if (before == last) /* nothing is, at least nowhere near */
-		return last > SETTLE_PAGES ? -EIO : 0;
-	ret = try_page(w, file, before, end);
-	return !ret && end->content != page_capacity(before) ? -EIO : ret;
+	return first ? -EIO : 0;
 }
 
 static int find_end(struct worker *w, const struct file *file, uint64_t pages,
@@ -196,14 +224,17 @@ static int find_end(struct worker *w, const struct file *file, uint64_t pages,
 		ret = find_old_end(w, file, first, last, end, &before);
 	if (ret != -ENOENT)
 		return ret;
+	ret = try_page(w, file, last, end);
+	if (ret != -EIO)
+		return ret;
 	ret = read_seal(file, last, &seal);
 	if (!ret)
 		ret = is_missing(w, file, last, &seal);
+	if (!ret)
+		ret = is_torn(file, last, &seal);
 	if (ret < 0)
 		return ret;
-	if (ret || is_torn(file, last, &seal))
-		return end_before(w, file, before, last, end);
-	return try_page(w, file, last, end);
+	return ret ? end_before(w, file, first, before, last, end) : -EIO;
 }
 
 /* Each step leaves a state that is settled the same way. */
