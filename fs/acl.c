@@ -33,7 +33,7 @@ static int set_access(struct worker *w, struct inode *inode, const void *value,
 	struct stat st;
 	mode_t mode;
 	bool more;
-	int ret = inode_stat(worker_fs(w), inode, &st);
+	int ret = attr_get(w, inode, &st);
 
 	if (ret)
 		return ret;

@@ -169,12 +169,8 @@ int attr_drop_set_id(struct worker *w, struct inode *inode)
 {
 	struct stat st;
 	mode_t mode;
-	int ret;
+	int ret = attr_get(w, inode, &st);
 
-	/* without root's rights, the backing store does it when we write */
-	if (!worker_fs(w)->give_away)
-		return 0;
-	ret = inode_stat(worker_fs(w), inode, &st);
 	if (ret)
 		return ret;
 	mode = st.st_mode & ~(mode_t)S_ISUID;
@@ -183,6 +179,12 @@ int attr_drop_set_id(struct worker *w, struct inode *inode)
 	if (mode == st.st_mode)
 		return 0;
 	return attr_chmod(w, inode, mode);
+}
+
+int attr_written(struct worker *w, struct inode *inode)
+{
+	/* without root's rights, the backing store does it when we write */
+	return worker_fs(w)->give_away ? attr_drop_set_id(w, inode) : 0;
 }
 
 int attr_access(struct worker *w, struct inode *inode, int mask)

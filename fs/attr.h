@@ -34,10 +34,13 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 int attr_chmod(struct worker *w, struct inode *inode, mode_t mode);
 
 /*
- * What writing by somebody without CAP_FSETID does: takes the set-user-id bit, and the
+ * What changing content without CAP_FSETID does: takes the set-user-id bit, and the
  * set-group-id bit of what its group may execute. 0 or -errno.
  */
 int attr_drop_set_id(struct worker *w, struct inode *inode);
+
+/* The same, where writing to the backing file will not do it. */
+int attr_written(struct worker *w, struct inode *inode);
 
 /* access(2) of the backing inode. */
 int attr_access(struct worker *w, struct inode *inode, int mask);

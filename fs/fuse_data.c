@@ -106,7 +106,7 @@ static void do_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	(void)fi;
 	(void)buf; /* it is w->slot->data: the message was received so */
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
-		ret = attr_drop_set_id(w, inode);
+		ret = attr_written(w, inode);
 	if (ret) {
 		fuse_reply_err(req, -ret);
 		return;
@@ -142,7 +142,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int ret = file_open(w, inode, fi->flags);
 
 	if (!ret && drop_set_id) {
-		ret = attr_drop_set_id(w, inode);
+		ret = attr_written(w, inode);
 		if (ret)
 			file_close(w, inode);
 	}

@@ -135,7 +135,7 @@ static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 
 	(void)fi;
 	if (in->valid & FATTR_KILL_SUIDGID)
-		ret = attr_drop_set_id(w, inode);
+		ret = attr_written(w, inode);
 	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
 		want.st_atim.tv_nsec = UTIME_NOW;
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)

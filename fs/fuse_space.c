@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/attr.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 #include "fs/fuse_entry.h"
@@ -39,6 +40,11 @@ static void do_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 	int ret = off < 0 || len <= 0 ? -EINVAL : change_of(mode, &what);
 
 	(void)fi;
+	/* what is a hole already is not written to; the kernel does not say who may keep
+	 * them
+	 */
+	if (!ret && fuse_req_ctx(req)->uid)
+		ret = attr_drop_set_id(w, inode);
 	if (!ret)
 		ret = space_change(w, inode, what, (uint64_t)off, (uint64_t)len,
 				   mode & FALLOC_FL_KEEP_SIZE);

@@ -226,11 +226,59 @@ static int locate_pinned(struct fs *fs, struct inode *inode, struct inode_place 
 	return 0;
 }
 
+/* Known name number @nr of @inode, or NULL; @more: it has others. */
+static struct inode_link *known_name(struct inode_table *table, struct inode *inode,
+				     unsigned nr, bool *more)
+{
+	struct inode_link *link;
+
+	pthread_mutex_lock(&table->lock);
+	link = inode->links;
+	*more = link && link->next;
+	for (unsigned i = 0; link && i < nr; i++)
+		link = link->next;
+	pthread_mutex_unlock(&table->lock);
+	return link;
+}
+
+/* @check: -EACCES also when the directory cannot be searched. */
+static int locate_link(struct fs *fs, struct inode_link *link, bool check,
+		       struct inode_place *place)
+{
+	int fd = inode_borrow(fs, link->parent);
+
+	if (fd < 0)
+		return fd;
+	if (check && faccessat(fd, ".", F_OK, 0) && errno == EACCES) {
+		inode_return(fs, link->parent);
+		return -EACCES;
+	}
+	place->dir = link->parent;
+	place->dirfd = fd;
+	place->name = link->name;
+	return 0;
+}
+
+/* Of several names one may be where we cannot go any more. */
+static int locate_linked(struct fs *fs, struct inode *inode, struct inode_place *place)
+{
+	int ret = -ENOENT;
+	bool more;
+
+	for (unsigned nr = 0; ret == -EACCES || !nr; nr++) {
+		struct inode_link *link = known_name(fs->inodes, inode, nr, &more);
+
+		if (!link)
+			break;
+		ret = locate_link(fs, link, more, place);
+	}
+	return ret;
+}
+
 int inode_locate(struct fs *fs, struct inode *inode, struct inode_place *place)
 {
 	struct inode_table *table = fs->inodes;
-	struct inode_link *link;
-	int fd;
+	int ret;
 
 	place->dir = NULL;
 	place->pinned = false;
@@ -239,18 +287,8 @@ int inode_locate(struct fs *fs, struct inode *inode, struct inode_place *place)
 		place->name = ".";
 		return 0;
 	}
-	pthread_mutex_lock(&table->lock);
-	link = inode->links;
-	pthread_mutex_unlock(&table->lock);
-	if (!link)
-		return locate_pinned(fs, inode, place);
-	fd = inode_borrow(fs, link->parent);
-	if (fd < 0)
-		return fd;
-	place->dir = link->parent;
-	place->dirfd = fd;
-	place->name = link->name;
-	return 0;
+	ret = locate_linked(fs, inode, place);
+	return ret == -ENOENT ? locate_pinned(fs, inode, place) : ret;
 }
 
 void inode_unlocate(struct fs *fs, struct inode_place *place)

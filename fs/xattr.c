@@ -44,9 +44,9 @@ struct sealed {
 
 /* A system call on an attribute of an inode. */
 struct call {
-	enum { CALL_GET, CALL_SET, CALL_REMOVE } what;
-	const char *name;
-	void *value; /* CALL_SET does not change it */
+	enum { CALL_GET, CALL_SET, CALL_REMOVE, CALL_LIST } what;
+	const char *name; /* not of CALL_LIST */
+	void *value;	  /* CALL_SET does not change it */
 	size_t len;
 	int flags;
 };
@@ -54,6 +54,7 @@ struct call {
 /* Where the system calls on paths find an inode; they have no *at() forms yet. */
 struct attr_path {
 	struct inode_place place;
+	int fd; /* of the open file instead, or -1 */
 	char text[PATH_MAX];
 };
 
@@ -100,6 +101,7 @@ static int enter(struct worker *w, struct inode *inode, struct attr_path *path)
 
 	if (ret)
 		return ret;
+	path->fd = -1;
 	if (path->place.pinned)
 		snprintf(path->text, sizeof(path->text), "%s", path->place.name);
 	else
@@ -108,10 +110,25 @@ static int enter(struct worker *w, struct inode *inode, struct attr_path *path)
 	return 0;
 }
 
+/* An open file, in a directory that may not be searched any more. */
+static int enter_open(struct worker *w, struct inode *inode, struct attr_path *path)
+{
+	path->fd = inode_dup_file(worker_fs(w), inode);
+	if (path->fd < 0)
+		return path->fd == -ESTALE ? -EACCES : path->fd;
+	snprintf(path->text, sizeof(path->text), "/proc/self/fd/%d", path->fd);
+	path->place = (struct inode_place){
+		.dirfd = AT_FDCWD, .name = path->text, .pinned = true};
+	return 0;
+}
+
 /* What the system call said, for the inode that was entered. */
 static int leave(struct worker *w, struct attr_path *path, ssize_t result, int error)
 {
-	inode_leave(worker_fs(w), &path->place);
+	if (path->fd < 0)
+		inode_leave(worker_fs(w), &path->place);
+	else
+		close(path->fd);
 	if (result < 0)
 		return error == ENOENT ? -ESTALE : -error;
 	return (int)result;
@@ -125,6 +142,8 @@ static ssize_t call_once(const struct call *c, const char *path, bool follow)
 	case CALL_SET:
 		return (follow ? setxattr : lsetxattr)(path, c->name, c->value, c->len,
 						       c->flags);
+	case CALL_LIST:
+		return (follow ? listxattr : llistxattr)(path, c->value, c->len);
 	default:
 		return (follow ? removexattr : lremovexattr)(path, c->name);
 	}
@@ -157,18 +176,27 @@ static ssize_t call_lent(const struct call *c, const struct inode_place *place)
 	return result;
 }
 
+/* Leaves @path. */
+static int call_at(struct worker *w, const struct call *c, struct attr_path *path)
+{
+	ssize_t result = call_once(c, path->text, path->place.pinned);
+
+	if (result < 0 && errno == EACCES)
+		result = call_lent(c, &path->place);
+	return leave(w, path, result, errno);
+}
+
 static int run(struct worker *w, struct inode *inode, const struct call *c)
 {
 	struct attr_path path;
-	ssize_t result;
 	int ret = enter(w, inode, &path);
 
-	if (ret)
+	if (!ret)
+		ret = call_at(w, c, &path);
+	if (ret != -EACCES)
 		return ret;
-	result = call_once(c, path.text, path.place.pinned);
-	if (result < 0 && errno == EACCES)
-		result = call_lent(c, &path.place);
-	return leave(w, &path, result, errno);
+	ret = enter_open(w, inode, &path);
+	return ret ? ret : call_at(w, c, &path);
 }
 
 /* The sealed value, or its length only when @out is NULL. */
@@ -253,21 +281,6 @@ int xattr_remove(struct worker *w, struct inode *inode, const char *name)
 	return ret ? ret : run(w, inode, &call);
 }
 
-static int read_list(struct worker *w, struct inode *inode, char *list)
-{
-	struct attr_path path;
-	ssize_t len;
-	int ret = enter(w, inode, &path);
-
-	if (ret)
-		return ret;
-	if (path.place.pinned)
-		len = listxattr(path.text, list, LIST_MAX_BYTES);
-	else
-		len = llistxattr(path.text, list, LIST_MAX_BYTES);
-	return leave(w, &path, len, errno);
-}
-
 /* What names_open() gets and gives, for the names that are ours. */
 struct names_batch {
 	const char **backing, **full;
@@ -349,8 +362,9 @@ static int compose(struct worker *w, const struct names_batch *batch, char *list
 int xattr_list(struct worker *w, struct inode *inode, char **list)
 {
 	char *raw = malloc(LIST_MAX_BYTES);
+	struct call call = {CALL_LIST, NULL, raw, LIST_MAX_BYTES, 0};
 	struct names_batch batch = {0};
-	int ret = raw ? read_list(w, inode, raw) : -ENOMEM;
+	int ret = raw ? run(w, inode, &call) : -ENOMEM;
 
 	if (ret >= 0)
 		ret = batch_init(&batch, raw, (size_t)ret);

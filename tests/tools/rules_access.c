@@ -285,6 +285,32 @@ static int truncate_kills(void)
 	return make_set_id() || as_other(truncate_kills_part);
 }
 
+static int space_kills_part(void)
+{
+	static const char *const names[] = {"u", "g", "ug"};
+	static const int modes[] = {0, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				    FALLOC_FL_ZERO_RANGE};
+
+	for (int i = 0; i < 3; i++) {
+		int fd = open(names[i], O_RDWR);
+
+		REQUIRE(fd >= 0 && mode_of(names[i]) > 0777);
+		REQUIRE(fallocate(fd, modes[i], 1, 20000) == 0);
+		REQUIRE(mode_of(names[i]) == 0777 && close(fd) == 0);
+	}
+	return 0;
+}
+
+static int space_kills_own(void)
+{
+	return make_set_id() || space_kills_part();
+}
+
+static int space_kills(void)
+{
+	return make_set_id() || as_other(space_kills_part);
+}
+
 static int root_writes_keep(void)
 {
 	REQUIRE(make_set_id() == 0 && append_to("u", 0) == 0 && mode_of("u") == 04777);
@@ -395,6 +421,8 @@ static const struct rule rules[] = {
 	{"writing takes one's own set-id bits", write_kills_own, RULE_USER},
 	{"truncating takes set-id bits", truncate_kills, RULE_ROOT},
 	{"truncating takes one's own set-id bits", truncate_kills_own, RULE_USER},
+	{"fallocate takes set-id bits", space_kills, RULE_ROOT},
+	{"fallocate takes one's own set-id bits", space_kills_own, RULE_USER},
 	{"root's writes leave set-id bits", root_writes_keep, RULE_ROOT},
 	{"who may set times", times_rights, RULE_ROOT},
 	{"a descriptor outlives permissions", descriptor_outlives_mode, RULE_USER},

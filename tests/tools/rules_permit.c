@@ -254,9 +254,38 @@ static int search_and_open_files(void)
 	REQUIRE(!memcmp(text, "moremore", 8) && fstat(fd, &st) == 0 && st.st_size == 8);
 	REQUIRE(fsync(fd) == 0 && ftruncate(fd, 5) == 0 && fstat(fd, &st) == 0);
 	REQUIRE(st.st_size == 5 && futimens(fd, times) == 0 && fchmod(fd, 0640) == 0);
+	REQUIRE(fsetxattr(fd, "user.b", "xy", 2, 0) == 0 &&
+		fgetxattr(fd, "user.b", text, 8) == 2);
+	REQUIRE(flistxattr(fd, NULL, 0) >= (ssize_t)sizeof("user.b") &&
+		fremovexattr(fd, "user.b") == 0);
 	REQUIRE(close(fd) == 0 && chmod("d", 0700) == 0 && has("d/f", "morem"));
 	REQUIRE(stat("d/f", &st) == 0 && st.st_mtim.tv_sec == 2000);
 	REQUIRE(mode_of("d/f") == 0640);
+	return 0;
+}
+
+/* The name that was seen last is where nobody may look, the other one serves. */
+static int search_and_links(void)
+{
+	struct stat st;
+
+	REQUIRE(make_known() == 0 && link("g", "d/h") == 0 && chmod("d", 0) == 0);
+	REQUIRE(chmod("g", 0600) == 0 && stat("g", &st) == 0 && st.st_nlink == 2);
+	REQUIRE(!put("g", "more", 0640) && truncate("g", 3) == 0 && has("g", "mor"));
+	REQUIRE(setxattr("g", "user.a", "x", 1, 0) == 0 && link("g", "i") == 0);
+	REQUIRE(chmod("d", 0700) == 0 && has("d/h", "mor") && mode_of("d/h") == 0640);
+	return 0;
+}
+
+static int sync_without_r(void)
+{
+	int fd;
+
+	REQUIRE(make_known() == 0);
+	fd = open("d", O_RDONLY | O_DIRECTORY);
+	REQUIRE(chmod("d", 0300) == 0 && rename("d/f", "d/h") == 0);
+	REQUIRE(fsync(fd) == 0 && fdatasync(fd) == 0);
+	REQUIRE(chmod("d", 0) == 0 && fsync(fd) == 0);
 	return 0;
 }
 
@@ -444,6 +473,8 @@ static const struct rule rules[] = {
 	{"taking x from a directory closes it at once", search_is_taken, RULE_USER},
 	{"x of a directory that is open or stood in", search_from_within, RULE_USER},
 	{"open files in a directory without x", search_and_open_files, RULE_USER},
+	{"links of which one is in a directory without x", search_and_links, RULE_USER},
+	{"syncing a directory does not need r", sync_without_r, RULE_USER},
 	{"times of files in a directory without x", search_and_times, RULE_USER},
 	{"standing below a directory without x", search_from_below, RULE_USER},
 	{"x for . and ..", search_for_dots, RULE_USER},
