@@ -83,6 +83,19 @@ static int take_workers(struct fs *fs, const char *value, char *why, size_t why_
 	return 0;
 }
 
+/*
+ * By source and type hsmsetup knows what is mounted: without, it would neither suspend
+ * such a volume nor resume it.
+ */
+static int refuse_name(const char *word, char *why, size_t why_len)
+{
+	snprintf(why, why_len,
+		 "the mount option %s cannot be given: hsmsetup finds volumes by what it "
+		 "changes",
+		 word);
+	return -EINVAL;
+}
+
 /* 1 if it was ours, 0 if it is FUSE's, or -EINVAL. */
 static int take_word(struct fs *fs, const char *word, char *why, size_t why_len)
 {
@@ -100,6 +113,8 @@ static int take_word(struct fs *fs, const char *word, char *why, size_t why_len)
 		return take_poll(fs, value, why, why_len) ?: 1;
 	else if ((value = value_of(word, "workers")))
 		return take_workers(fs, value, why, why_len) ?: 1;
+	else if (value_of(word, "fsname") || value_of(word, "subtype"))
+		return refuse_name(word, why, why_len);
 	else
 		return 0;
 	return 1;

@@ -62,9 +62,9 @@ static void test_workers_follow_the_cores(void **state)
 static void test_ours_and_others(void **state)
 {
 	struct fs fs =
-		sorted("allow_other,cache=writethrough,poll=20,,fsname=a,workers=8,"
+		sorted("allow_other,cache=writethrough,poll=20,,max_read=4096,workers=8,"
 		       "acl,noexec",
-		       ",allow_other,fsname=a,noexec");
+		       ",allow_other,max_read=4096,noexec");
 
 	(void)state;
 	assert_int_equal(fs.cache, FS_CACHE_WRITETHROUGH);
