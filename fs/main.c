@@ -85,6 +85,14 @@ static void parse(int argc, char **argv, struct mount_config *config, bool *fore
 	config->read_only |= has_option(config->options, "ro");
 }
 
+/* What we open must not lie where detach() puts /dev/null, nor where libraries print. */
+static void open_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			exit(1);
+}
+
 /* Absolute, so that it means the same after chdir("/"). */
 static char *resolve(const char *path)
 {
@@ -199,6 +207,7 @@ int main(int argc, char **argv)
 
 	/* a caller's pipe or lock must not stay open for as long as the mount lasts */
 	closefrom(3);
+	open_streams();
 	parse(argc, argv, &config, &foreground);
 	config.directory = resolve(config.directory);
 	config.mountpoint = resolve(config.mountpoint);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hsmd: the process that has the keys. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -78,6 +79,17 @@ static unsigned parse_number(const char *option, const char *text, unsigned max)
 	return (unsigned)value;
 }
 
+/* One that is not open yet would be a file or socket of ours by the time we write there. */
+static int parse_ready_fd(const char *text)
+{
+	int fd = (int)parse_number("--ready-fd", text, 1024);
+
+	if (fd > 2 && fcntl(fd, F_GETFD) >= 0)
+		return fd;
+	fprintf(stderr, "hsmd: --ready-fd wants an open descriptor above 2, not %s\n", text);
+	exit(1);
+}
+
 static void add_token(struct options *options, const char *conf)
 {
 	if (options->nr_tokens == WIRE_TOKENS_MAX) {
@@ -118,7 +130,7 @@ static void parse(int argc, char **argv, struct options *options)
 			options->idle_exit_s = parse_number("--idle-exit", optarg, 86400);
 			break;
 		case 'r':
-			options->ready_fd = (int)parse_number("--ready-fd", optarg, 1024);
+			options->ready_fd = parse_ready_fd(optarg);
 			break;
 		case 's':
 			options->self_test = true;
