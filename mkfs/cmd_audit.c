@@ -86,21 +86,14 @@ static int check_line(struct chain *chain, const char *line, size_t len)
 	return code ? code : digest_line(line, len, chain->last);
 }
 
-static int show_line(struct chain *chain, const char *line, size_t len)
+static void print_line(FILE *out, json_t *object)
 {
 	static const char *const skipped[] = {"time", "event", "result", "prev"};
-	json_t *object = json_loadb(line, len, 0, NULL);
 	const char *key;
 	json_t *value;
 
-	chain->line++;
-	if (!object) {
-		printf("%-24s  (line %lu of %s cannot be read)\n", "", chain->line,
-		       chain->file);
-		return 0;
-	}
-	printf("%-24s  %-16s %s", text_of(object, "time"), text_of(object, "event"),
-	       text_of(object, "result"));
+	fprintf(out, "%-24s  %-16s %s", text_of(object, "time"), text_of(object, "event"),
+		text_of(object, "result"));
 	json_object_foreach(object, key, value)
 	{
 		bool skip = false;
@@ -108,13 +101,51 @@ static int show_line(struct chain *chain, const char *line, size_t len)
 		for (size_t i = 0; i < sizeof(skipped) / sizeof(*skipped); i++)
 			skip |= strcmp(key, skipped[i]) == 0;
 		if (!skip && json_is_string(value))
-			printf(" %s=%s", key, json_string_value(value));
+			fprintf(out, " %s=%s", key, json_string_value(value));
 		else if (!skip && json_is_integer(value))
-			printf(" %s=%lld", key, (long long)json_integer_value(value));
+			fprintf(out, " %s=%lld", key,
+				(long long)json_integer_value(value));
 	}
-	putchar('\n');
+}
+
+/*
+ * A log is read when something has happened: who wrote it last may not have been hsmd. To
+ * be freed; NULL: out of memory.
+ */
+static char *line_text(json_t *object)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	print_line(out, object);
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	say_clean(text);
+	return text;
+}
+
+static int show_line(struct chain *chain, const char *line, size_t len)
+{
+	json_t *object = json_loadb(line, len, 0, NULL);
+	char *text = object ? line_text(object) : NULL;
+	int code = 0;
+
+	chain->line++;
+	if (text)
+		puts(text);
+	else if (object)
+		code = say_error(EXIT_MEMORY, "Out of memory.");
+	else
+		printf("%-24s  (line %lu of %s cannot be read)\n", "", chain->line,
+		       chain->file);
 	json_decref(object);
-	return 0;
+	free(text);
+	return code;
 }
 
 typedef int visit_line(struct chain *chain, const char *line, size_t len);

@@ -40,10 +40,19 @@ static const struct field fields[] = {
 	{"hsmd_pid", "hsmd process", ""},
 };
 
+static void print_string(const struct field *field, const char *value)
+{
+	char text[PATH_MAX];
+
+	snprintf(text, sizeof(text), "%s", value);
+	say_clean(text);
+	printf("  %-18s %s\n", field->label, text);
+}
+
 static void print_field(const struct field *field, const json_t *value)
 {
 	if (json_is_string(value))
-		printf("  %-18s %s\n", field->label, json_string_value(value));
+		print_string(field, json_string_value(value));
 	else if (json_is_integer(value))
 		printf("  %-18s %lld%s\n", field->label,
 		       (long long)json_integer_value(value), field->unit);
@@ -66,22 +75,34 @@ static void print_text(const char *path, const json_t *reply)
 
 static int print_json(const json_t *reply)
 {
-	if (json_dumpf(reply, stdout, JSON_INDENT(2)) < 0)
+	if (json_dumpf(reply, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) < 0)
 		return say_error(EXIT_MEMORY, "Out of memory.");
 	putchar('\n');
 	return 0;
 }
 
+static int say_inactive(const char *mountpoint, bool as_json)
+{
+	json_t *reply = as_json ? json_pack("{s:s}", "state", "inactive") : NULL;
+	int code = 0;
+
+	if (as_json)
+		code = print_json(reply);
+	else
+		printf("%s is inactive.\n", mountpoint);
+	json_decref(reply);
+	return code ? code : EXIT_PATH;
+}
+
 int cmd_status(char *const args[], const struct options *options)
 {
+	bool as_json = options->given & OPTION_JSON;
 	char path[PATH_MAX];
 	json_t *reply;
 	int code, rc = control_find(args[0], path);
 
-	if (rc == -ENOENT) {
-		printf("%s is inactive.\n", args[0]);
-		return EXIT_PATH;
-	}
+	if (rc == -ENOENT)
+		return say_inactive(args[0], as_json);
 	code = rc < 0 ? control_require(args[0], path) : 0;
 	if (code == 0)
 		code = control_call(path, control_request("status"), CONTROL_QUICK_MS,
@@ -89,7 +110,7 @@ int cmd_status(char *const args[], const struct options *options)
 	if (code)
 		return code;
 	json_object_del(reply, "status");
-	if (options->given & OPTION_JSON)
+	if (as_json)
 		code = print_json(reply);
 	else
 		print_text(path, reply);

@@ -4,17 +4,35 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+enum { CONTROL_END = 0x20, DELETE = 0x7f, C1_LEAD = 0xc2, C1_END = 0xa0 };
+
+void say_clean(char *text)
+{
+	for (unsigned char *at = (unsigned char *)text; *at; at++) {
+		if (*at < CONTROL_END || *at == DELETE)
+			*at = '?';
+		else if (*at == C1_LEAD && at[1] >= 0x80 && at[1] < C1_END)
+			at[0] = at[1] = '?';
+	}
+}
+
 int say_error(int code, const char *fmt, ...)
 {
+	char *text = NULL;
 	va_list args;
 
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	if (vasprintf(&text, fmt, args) < 0)
+		text = NULL;
 	va_end(args);
-	fputc('\n', stderr);
+	if (text)
+		say_clean(text);
+	fprintf(stderr, "%s\n", text ? text : "Out of memory.");
+	free(text);
 	return code;
 }
 

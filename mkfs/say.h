@@ -11,7 +11,13 @@ enum exit_code {
 	EXIT_BUSY = 5, /* exists already, or is in use */
 };
 
-/* Prints the sentence on stderr and returns @code. */
+/*
+ * Puts '?' in the place of what would steer a terminal: names and answers that are shown
+ * may be an attacker's.
+ */
+void say_clean(char *text);
+
+/* Prints the sentence, cleaned, on stderr and returns @code. */
 int say_error(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The exit code for a negative errno. */

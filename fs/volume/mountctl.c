@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 enum {
 	HASH_BYTES = 16,
 	SERVER_TIMEOUT_MS = 1000, /* a client that is slower is not hsmsetup */
+	ERRNO_MAX = 4095,	  /* the kernel's */
 };
 
 static int mounts_dir(char *path, size_t len)
@@ -168,6 +170,15 @@ static int receive_json(int fd, json_t **json)
 	return rc;
 }
 
+/* An errno, negated, or 0. */
+static bool has_status(const json_t *reply)
+{
+	const json_t *status = json_object_get(reply, "status");
+	json_int_t value = json_integer_value(status);
+
+	return json_is_integer(status) && value <= 0 && value >= -ERRNO_MAX;
+}
+
 int mountctl_call(const char *mountpoint, const struct json_t *request, int timeout_ms,
 		  struct json_t **reply)
 {
@@ -184,7 +195,7 @@ int mountctl_call(const char *mountpoint, const struct json_t *request, int time
 	rc = send_json(fd, request);
 	if (rc == 0)
 		rc = receive_json(fd, reply);
-	if (rc == 0 && !json_is_integer(json_object_get(*reply, "status"))) {
+	if (rc == 0 && !has_status(*reply)) {
 		json_decref(*reply);
 		*reply = NULL;
 		rc = -EPROTO;

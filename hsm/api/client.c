@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "hsm/api/runtime.h"
 #include "hsm/api/secmem.h"
 #include "hsm/api/spawn.h"
+
+enum { ERRNO_MAX = 4095 }; /* the kernel's */
 
 struct hsm_client {
 	pthread_mutex_t lock;
@@ -72,7 +75,8 @@ static int receive_reply(struct hsm_client *hsm, enum wire_type type, void *repl
 	if ((size_t)n < sizeof(header))
 		return -EPROTO;
 	memcpy(&header, hsm->message, sizeof(header));
-	if (header.type != type || header.length != (size_t)n || header.status > 0)
+	if (header.type != type || header.length != (size_t)n || header.status > 0 ||
+	    header.status < -ERRNO_MAX)
 		return -EPROTO;
 	if (detail)
 		*detail = header.detail;
@@ -118,13 +122,26 @@ static int call_simple(struct hsm_client *hsm, enum wire_type type, const void *
 	return call(hsm, &request, reply, reply_len, NULL);
 }
 
+/* They are shown on terminals. */
+static bool is_name(const char name[WIRE_NAME_BYTES])
+{
+	size_t len = strnlen(name, WIRE_NAME_BYTES);
+
+	for (size_t i = 0; i < len; i++)
+		if (name[i] <= ' ' || name[i] > '~')
+			return false;
+	return len && len < WIRE_NAME_BYTES;
+}
+
 static int say_hello(struct hsm_client *hsm, char *why, size_t why_len)
 {
 	struct wire_hello hello = {.version = WIRE_VERSION};
 	int ret = call_simple(hsm, WIRE_HELLO, &hello, sizeof(hello), &hsm->identity,
 			      sizeof(hsm->identity));
 
-	if (!ret && hsm->identity.version != WIRE_VERSION)
+	if (!ret &&
+	    (hsm->identity.version != WIRE_VERSION || !is_name(hsm->identity.engine) ||
+	     !is_name(hsm->identity.token) || !is_name(hsm->identity.memory)))
 		ret = -EPROTO;
 	if (ret)
 		snprintf(why, why_len,
@@ -132,9 +149,6 @@ static int say_hello(struct hsm_client *hsm, char *why, size_t why_len)
 			 "stop it "
 			 "and try again",
 			 strerror(-ret));
-	hsm->identity.engine[WIRE_NAME_BYTES - 1] = '\0';
-	hsm->identity.token[WIRE_NAME_BYTES - 1] = '\0';
-	hsm->identity.memory[WIRE_NAME_BYTES - 1] = '\0';
 	return ret;
 }
 
@@ -201,9 +215,9 @@ int hsm_tokens(struct hsm_client *hsm, struct wire_tokens_reply *out)
 
 	if (!ret && (!out->nr_tokens || out->nr_tokens > WIRE_TOKENS_MAX))
 		return -EPROTO;
-	if (!ret)
-		for (uint32_t i = 0; i < out->nr_tokens; i++)
-			out->tokens[i].kind[WIRE_NAME_BYTES - 1] = '\0';
+	for (uint32_t i = 0; !ret && i < out->nr_tokens; i++)
+		if (!is_name(out->tokens[i].kind))
+			ret = -EPROTO;
 	return ret;
 }
 
