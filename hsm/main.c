@@ -79,14 +79,16 @@ static unsigned parse_number(const char *option, const char *text, unsigned max)
 	return (unsigned)value;
 }
 
-/* One that is not open yet would be a file or socket of ours by the time we write there. */
+/* One that is not open yet would be a file or socket of ours by the time we write there.
+ */
 static int parse_ready_fd(const char *text)
 {
 	int fd = (int)parse_number("--ready-fd", text, 1024);
 
 	if (fd > 2 && fcntl(fd, F_GETFD) >= 0)
 		return fd;
-	fprintf(stderr, "hsmd: --ready-fd wants an open descriptor above 2, not %s\n", text);
+	fprintf(stderr, "hsmd: --ready-fd wants an open descriptor above 2, not %s\n",
+		text);
 	exit(1);
 }
 
