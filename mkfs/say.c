@@ -61,6 +61,16 @@ int say_code(int rc)
 	}
 }
 
+int say_hsm_error(const char *what, int rc)
+{
+	if (rc == -ENOSPC || rc == -EDQUOT || rc == -EROFS)
+		return say_error(say_code(rc),
+				 "The HSM cannot %s, since it cannot write its TPM's "
+				 "state: %s; make room for its state directory.",
+				 what, strerror(-rc));
+	return say_error(say_code(rc), "The HSM cannot %s: %s.", what, strerror(-rc));
+}
+
 int say_plain(const char *text)
 {
 	size_t len = strlen(text);

@@ -23,6 +23,9 @@ int say_error(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3
 /* The exit code for a negative errno. */
 int say_code(int rc);
 
+/* Says that the HSM, asked for something that takes its TPM, cannot do @what. */
+int say_hsm_error(const char *what, int rc);
+
 /*
  * Writes @text to stdout at once, past stdio's buffers, which would keep a secret.
  * 0 or -errno.

@@ -73,8 +73,7 @@ static int add(struct volume *volume, const struct wire_add_slot *plan,
 				 "The TPM does not have all of these PCRs in a bank of "
 				 "SHA-256; choose others for --tpm2-pcrs.");
 	if (rc < 0)
-		return say_error(say_code(rc), "The HSM cannot make a key slot: %s.",
-				 strerror(-rc));
+		return say_hsm_error("make a key slot", rc);
 	header->used[plan->slot] = true;
 	header->kinds[plan->slot] = kind;
 	return 0;

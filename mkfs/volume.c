@@ -318,8 +318,7 @@ static int say_refusal(int rc, uint32_t detail)
 			"The passphrase does not open a slot, and a key slot is "
 			"damaged; try another slot's passphrase or recovery key.");
 	default:
-		return say_error(say_code(rc), "The HSM cannot unlock the volume: %s.",
-				 strerror(-rc));
+		return say_hsm_error("unlock the volume", rc);
 	}
 }
 

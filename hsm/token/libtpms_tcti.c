@@ -23,9 +23,11 @@ struct emulator {
 	TSS2_TCTI_CONTEXT_COMMON_V2 common;
 	struct nvram *nvram;
 	pid_t owner;
-	int load_error; /* first error of reading the state; nothing is written after it
-			 */
-	bool pending;	/* a response waits to be received */
+	int load_error;	 /* first error of reading the state; nothing is written after it
+			  */
+	int store_error; /* of the last time that the state was written */
+	bool is_on;
+	bool pending; /* a response waits to be received */
 	unsigned char *response;
 	uint32_t response_len;
 	uint32_t response_size;
@@ -65,7 +67,8 @@ static TPM_RESULT store_data(const unsigned char *data, uint32_t len, uint32_t t
 	(void)tpm_number;
 	if (running->load_error)
 		return TPM_FAIL;
-	return nvram_store(running->nvram, name, data, len) < 0 ? TPM_FAIL : TPM_SUCCESS;
+	running->store_error = nvram_store(running->nvram, name, data, len);
+	return running->store_error < 0 ? TPM_FAIL : TPM_SUCCESS;
 }
 
 static TPM_RESULT delete_name(uint32_t tpm_number, const char *name, TPM_BOOL must_exist)
@@ -113,7 +116,7 @@ static TSS2_RC emulator_transmit(TSS2_TCTI_CONTEXT *tcti, size_t size,
 		return TSS2_TCTI_RC_BAD_SEQUENCE;
 	if (size > UINT32_MAX)
 		return TSS2_TCTI_RC_BAD_VALUE;
-	if (getpid() != emulator->owner)
+	if (getpid() != emulator->owner || !emulator->is_on)
 		return TSS2_TCTI_RC_IO_ERROR;
 	/* libtpms takes the command without const but does not write to it. */
 	if (TPMLIB_Process(&emulator->response, &emulator->response_len,
@@ -143,13 +146,6 @@ static TSS2_RC emulator_receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *
 	return TSS2_RC_SUCCESS;
 }
 
-/* An answer that was too long for who asked is not wanted any more. */
-static TSS2_RC emulator_cancel(TSS2_TCTI_CONTEXT *tcti)
-{
-	((struct emulator *)tcti)->pending = false;
-	return TSS2_RC_SUCCESS;
-}
-
 /* Before libtpms sees it: that enters failure mode and writes dumps to stderr. */
 static int check_state(struct emulator *emulator)
 {
@@ -162,8 +158,23 @@ static int check_state(struct emulator *emulator)
 	return ret == -ENOENT ? 0 : ret;
 }
 
-static int power_on(struct emulator *emulator, const char *state_dir, char *why,
-		    size_t why_len)
+static int power_on(struct emulator *emulator)
+{
+	int ret;
+
+	emulator->load_error = 0;
+	ret = check_state(emulator);
+	if (ret)
+		return ret;
+	emulator->is_on = TPMLIB_MainInit() == TPM_SUCCESS && !emulator->load_error;
+	if (emulator->is_on)
+		return 0;
+	TPMLIB_Terminate();
+	return emulator->load_error ? emulator->load_error : -EUCLEAN;
+}
+
+static int power_on_first(struct emulator *emulator, const char *state_dir, char *why,
+			  size_t why_len)
 {
 	int ret;
 
@@ -172,15 +183,11 @@ static int power_on(struct emulator *emulator, const char *state_dir, char *why,
 		snprintf(why, why_len, "this libtpms has no TPM 2.0");
 		return -ENODEV;
 	}
-	ret = check_state(emulator);
-	if (ret == 0) {
-		if (TPMLIB_MainInit() == TPM_SUCCESS && !emulator->load_error)
-			return 0;
-		TPMLIB_Terminate();
-		ret = emulator->load_error ? emulator->load_error : -EUCLEAN;
-	}
-	snprintf(why, why_len, "the TPM state in %s/tpm is %s; it was left untouched",
-		 state_dir, ret == -EUCLEAN ? "damaged" : "unreadable");
+	ret = power_on(emulator);
+	if (ret)
+		snprintf(why, why_len,
+			 "the TPM state in %s/tpm is %s; it was left untouched",
+			 state_dir, ret == -EUCLEAN ? "damaged" : "unreadable");
 	return ret;
 }
 
@@ -230,10 +237,9 @@ int libtpms_tcti_open(const char *state_dir, TSS2_TCTI_CONTEXT **out, char *why,
 	emulator->common.v1.version = 2;
 	emulator->common.v1.transmit = emulator_transmit;
 	emulator->common.v1.receive = emulator_receive;
-	emulator->common.v1.cancel = emulator_cancel;
 	ret = nvram_open(state_dir, &emulator->nvram, why, why_len);
 	if (ret == 0)
-		ret = power_on(emulator, state_dir, why, why_len);
+		ret = power_on_first(emulator, state_dir, why, why_len);
 	if (ret < 0) {
 		release(emulator);
 		return ret;
@@ -242,13 +248,31 @@ int libtpms_tcti_open(const char *state_dir, TSS2_TCTI_CONTEXT **out, char *why,
 	return 0;
 }
 
+int libtpms_tcti_error(TSS2_TCTI_CONTEXT *tcti)
+{
+	return ((struct emulator *)tcti)->store_error;
+}
+
+void libtpms_tcti_restart(TSS2_TCTI_CONTEXT *tcti)
+{
+	struct emulator *emulator = (struct emulator *)tcti;
+
+	emulator->pending = false;
+	if (getpid() != emulator->owner || (emulator->is_on && !emulator->store_error))
+		return;
+	if (emulator->is_on)
+		TPMLIB_Terminate();
+	emulator->is_on = false;
+	power_on(emulator);
+}
+
 void libtpms_tcti_close(TSS2_TCTI_CONTEXT *tcti)
 {
 	struct emulator *emulator = (struct emulator *)tcti;
 
 	if (!emulator)
 		return;
-	if (getpid() == emulator->owner)
+	if (getpid() == emulator->owner && emulator->is_on)
 		TPMLIB_Terminate();
 	release(emulator);
 }

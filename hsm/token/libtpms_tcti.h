@@ -22,6 +22,16 @@
 int libtpms_tcti_open(const char *state_dir, TSS2_TCTI_CONTEXT **out, char *why,
 		      size_t why_len);
 
+/* Why it could not write its state when it last tried: -errno, or 0. It fails then. */
+int libtpms_tcti_error(TSS2_TCTI_CONTEXT *tcti);
+
+/*
+ * Forgets an answer that nobody took. Where the state could not be written, powers off
+ * and on again, with what was written last: from its failure a TPM comes back in no other
+ * way. Commands fail with an I/O error if that does not succeed.
+ */
+void libtpms_tcti_restart(TSS2_TCTI_CONTEXT *tcti);
+
 /* Powers off. NULL is allowed. */
 void libtpms_tcti_close(TSS2_TCTI_CONTEXT *tcti);
 

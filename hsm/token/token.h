@@ -67,7 +67,8 @@ const char *token_kind(const struct token *token);
  * Seals @secret under the SRK with @auth as its auth value (subject to dictionary-attack
  * protection), to be given out only while the PCRs in the mask @pcrs are as they are now.
  * Secrets cross in a salted, encrypted session. 0, -EOPNOTSUPP (the TPM has no such PCR),
- * -EIO, -ENODEV, -ENOMEM.
+ * -EIO, -ENODEV, -ENOMEM, or why the emulator cannot write its state (-ENOSPC...): it
+ * goes on when it can.
  */
 int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 	       const uint8_t secret[TOKEN_SECRET_BYTES], uint32_t pcrs,
@@ -77,7 +78,7 @@ int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
  * The inverse. -EKEYREJECTED (wrong auth), -EAGAIN (locked out; *@detail: seconds until
  * the next try, or at most so many, 0 if the TPM does not tell), -ESTALE (*@detail: the
  * mask of PCRs that changed; costs no try), -EBADMSG (blob not of this TPM or damaged;
- * costs no try), -EIO, -ENODEV, -ENOMEM. @secret is written only on success.
+ * costs no try), or an error of token_seal(). @secret is written only on success.
  *
  * The TPM libraries can leave copies of @auth and @secret in ordinary memory. Alone they
  * must open nothing (hsm/keyslot.h).

@@ -36,6 +36,14 @@ int tpm_errno(TSS2_RC rc)
 	return rc == TSS2_ESYS_RC_MEMORY ? -ENOMEM : -EIO;
 }
 
+int tpm_reason(const struct token *token, int ret)
+{
+	int why = ret && token->embedded && token->tcti ? libtpms_tcti_error(token->tcti)
+							: 0;
+
+	return why ? why : ret;
+}
+
 /*
  * The transport's name becomes that of a library to load: letters, digits, '-' and '_'
  * keep it to those in the library path.
@@ -172,7 +180,7 @@ static void let_go(struct token *token)
 		Esys_Finalize(&token->esys);
 	}
 	if (token->embedded)
-		Tss2_Tcti_Cancel(token->tcti);
+		libtpms_tcti_restart(token->tcti);
 	else
 		disconnect_transport(token);
 }
@@ -229,6 +237,11 @@ int token_open(const char *conf, const char *state_dir, struct token **out, char
 	emulator = token->embedded || strcmp(token->kind, "swtpm") == 0;
 	ret = tpm_srk_open(token, emulator, why, why_len);
 out:
+	if (tpm_reason(token, ret) != ret) {
+		ret = tpm_reason(token, ret);
+		snprintf(why, why_len, "the embedded TPM cannot write its state (%s)",
+			 strerror(-ret));
+	}
 	if (ret < 0) {
 		token_close(token);
 		return ret;

@@ -37,6 +37,9 @@ uint32_t tpm_code(TSS2_RC rc);
 /* 0, -ENODEV (the TPM does not answer), -ENOMEM or -EIO. */
 int tpm_errno(TSS2_RC rc);
 
+/* @ret, or if that is an error because the embedded TPM cannot write its state, why. */
+int tpm_reason(const struct token *token, int ret);
+
 /*
  * A session salted with the storage root key, so that who is on the bus neither learns
  * auth values and what is encrypted nor can change what it is used for. Ended by

@@ -14,6 +14,7 @@
 
 #include "hsm/api/secmem.h"
 #include "hsm/clock.h"
+#include "hsm/token/libtpms_tcti.h"
 
 #define SESSION_FLAGS                                                                    \
 	(TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT)
@@ -169,10 +170,15 @@ static void scrub_slot(struct token *token)
 		create(token, ESYS_TR_PASSWORD, &zeros, &sealed_template, &nobody);
 }
 
-/* A TPM in failure mode stays so until its power goes, as it should. */
-static bool may_help_to_renew(TSS2_RC rc)
+/*
+ * A TPM in failure mode stays so until its power goes, as it should; ours goes off and on
+ * again when all that was wrong is that its state could not be written.
+ */
+static bool may_help_to_renew(const struct token *token, TSS2_RC rc)
 {
-	return rc != TSS2_RC_SUCCESS && tpm_code(rc) != TPM2_RC_FAILURE;
+	if (rc == TSS2_RC_SUCCESS || tpm_code(rc) != TPM2_RC_FAILURE)
+		return rc != TSS2_RC_SUCCESS;
+	return token->embedded && libtpms_tcti_error(token->tcti);
 }
 
 /* An operation's first command, which may be repeated: nothing is shown to the TPM yet.
@@ -184,7 +190,7 @@ static int begin(struct token *token, ESYS_TR *session)
 
 	if (token->esys)
 		rc = session_open(token, TPM2_SE_HMAC, session);
-	if (!may_help_to_renew(rc))
+	if (!may_help_to_renew(token, rc))
 		return tpm_errno(rc);
 	ret = tpm_renew(token);
 	return ret ? ret : tpm_errno(session_open(token, TPM2_SE_HMAC, session));
@@ -201,7 +207,7 @@ static void end(struct token *token, ESYS_TR object, ESYS_TR session)
 	tpm_flush(token, object);
 	scrub_slot(token);
 	tpm_flush(token, session);
-	if (may_help_to_renew(scrub(token)) && !tpm_renew(token)) {
+	if (may_help_to_renew(token, scrub(token)) && !tpm_renew(token)) {
 		scrub_slot(token);
 		scrub(token);
 	}
@@ -258,6 +264,7 @@ int token_seal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 		ret = create(token, session, sensitive, &template, out);
 	if (ret == 0)
 		out->pcrs = now;
+	ret = tpm_reason(token, ret);
 	end(token, ESYS_TR_NONE, session);
 	pthread_mutex_unlock(&token->lock);
 	secmem_free(sensitive);
@@ -411,6 +418,7 @@ int token_unseal(struct token *token, const uint8_t auth[TOKEN_AUTH_BYTES],
 		goto out;
 	ret = unseal(token, object, session, auth, &blob->pcrs, secret, detail);
 out:
+	ret = tpm_reason(token, ret);
 	end(token, object, session);
 	pthread_mutex_unlock(&token->lock);
 	return ret;

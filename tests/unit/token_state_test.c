@@ -137,7 +137,7 @@ static void state_cannot_be_written(void **state)
 	struct scratch *s = *state;
 	struct token *token = open_token(LIBTPMS, s->dir);
 	char blocker[PATH_MAX + 16];
-	struct token_blob blob;
+	struct token_blob blob, other;
 	size_t len;
 
 	seal(token, &blob);
@@ -145,16 +145,68 @@ static void state_cannot_be_written(void **state)
 	len = read_file(s->permall, good, sizeof(good));
 	snprintf(blocker, sizeof(blocker), "%s.new", s->permall);
 	assert_int_equal(mkdir(blocker, 0700), 0);
-	assert_int_equal(unseal_result(token, wrong, &blob), -EIO);
-	assert_int_equal(unseal_result(token, auth, &blob), -EIO);
-	token_close(token);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(unseal_result(token, wrong, &blob), -EISDIR);
+		assert_int_equal(unseal_result(token, auth, &blob), -EISDIR);
+		assert_int_equal(token_seal(token, auth, secret, 0, &other), -EISDIR);
+	}
 	assert_int_equal(read_file(s->permall, after, sizeof(after)), len);
 	assert_memory_equal(after, good, len);
 
+	/* Nobody has to be told, or to end, for it to go on. */
 	assert_int_equal(rmdir(blocker), 0);
+	assert_unseals(token, auth, &blob);
+	assert_int_equal(unseal_result(token, wrong, &blob), -EKEYREJECTED);
+	assert_int_equal(mkdir(blocker, 0700), 0);
+	assert_int_equal(unseal_result(token, wrong, &blob), -EISDIR);
+	assert_int_equal(rmdir(blocker), 0);
+	seal(token, &other);
+	assert_unseals(token, auth, &other);
+	token_close(token);
 	token = open_token(LIBTPMS, s->dir);
 	assert_unseals(token, auth, &blob);
+	assert_unseals(token, auth, &other);
 	token_close(token);
+}
+
+/* What was damaged meanwhile is not taken for no state: that would be another TPM. */
+static void state_damaged_while_it_cannot_be_written(void **state)
+{
+	struct scratch *s = *state;
+	struct token *token = open_token(LIBTPMS, s->dir);
+	char blocker[PATH_MAX + 16];
+	struct token_blob blob;
+	size_t len;
+
+	seal(token, &blob);
+	len = read_file(s->permall, good, sizeof(good));
+	snprintf(blocker, sizeof(blocker), "%s.new", s->permall);
+	assert_int_equal(mkdir(blocker, 0700), 0);
+	assert_int_equal(unseal_result(token, wrong, &blob), -EISDIR);
+	write_file(s->permall, good, len / 2);
+	assert_int_equal(rmdir(blocker), 0);
+	assert_true(unseal_result(token, auth, &blob) != -EKEYREJECTED);
+	assert_true(unseal_result(token, auth, &blob) != -EKEYREJECTED);
+	assert_int_equal(read_file(s->permall, after, sizeof(after)), len / 2);
+	write_file(s->permall, good, len);
+	assert_unseals(token, auth, &blob);
+	token_close(token);
+}
+
+/* Said in words when it is opened. */
+static void new_state_cannot_be_written(void **state)
+{
+	struct scratch *s = *state;
+	char blocker[PATH_MAX + 16], why[256] = "";
+	struct token *token = open_token(LIBTPMS, s->dir);
+
+	token_close(token);
+	snprintf(blocker, sizeof(blocker), "%s.new", s->permall);
+	assert_int_equal(mkdir(blocker, 0700), 0);
+	assert_int_equal(token_open(LIBTPMS, s->dir, &token, why, sizeof(why)), -EISDIR);
+	assert_non_null(strstr(why, "cannot write its state"));
+	assert_int_equal(rmdir(blocker), 0);
+	token_close(open_token(LIBTPMS, s->dir));
 }
 
 /* What a crash in the middle of writing leaves behind. */
@@ -281,11 +333,17 @@ static void state_dir_is_a_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(damaged_state),	       TEST(state_libtpms_refuses),
-		TEST(unreadable_state),	       TEST(state_cannot_be_written),
-		TEST(leftover_temporary_file), TEST(one_at_a_time),
-		TEST(killing_buys_no_tries),   TEST(closed_to_others),
+		TEST(damaged_state),
+		TEST(state_libtpms_refuses),
+		TEST(unreadable_state),
+		TEST(state_cannot_be_written),
+		TEST(leftover_temporary_file),
+		TEST(one_at_a_time),
+		TEST(killing_buys_no_tries),
+		TEST(closed_to_others),
 		TEST(state_dir_is_a_file),
+		TEST(state_damaged_while_it_cannot_be_written),
+		TEST(new_state_cannot_be_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
