@@ -12,7 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROOM = 16384 }; /* kept in the spare file, for texts that grow */
+enum {
+	ROOM = 16384,	   /* kept in the spare file, for texts that grow */
+	WIPED_MAX = 65536, /* no text is longer */
+};
 
 static const char spare[] = "spare";
 
@@ -101,14 +104,14 @@ static int write_file(int fd, const char *text, size_t len)
  */
 static void recycle(int dirfd)
 {
-	static const char zeros[ROOM];
+	static const char zeros[WIPED_MAX];
 	int fd = open_spare(dirfd);
 	struct stat st;
 	bool wiped;
 
 	if (fd < 0)
 		return;
-	wiped = !fstat(fd, &st) && st.st_size <= ROOM &&
+	wiped = !fstat(fd, &st) && st.st_size <= WIPED_MAX &&
 		!write_all(fd, zeros, (size_t)st.st_size) && !fdatasync(fd);
 	reserve(fd);
 	if (close(fd) || !wiped)

@@ -83,6 +83,30 @@ static void test_freed_slot_is_not_in_the_spare_file(void **state)
 	assert_memory_equal(text, zeros, read_copy(".hsmfs/spare", text, sizeof(text)));
 }
 
+/* As long as headers are with many slots and PCRs. */
+static void test_no_slot_of_a_long_header_is_in_the_spare_file(void **state)
+{
+	static const char zeros[HEADER_BYTES_MAX];
+	static char text[HEADER_BYTES_MAX];
+	struct header header;
+	size_t len;
+
+	(void)state;
+	store_new(&header);
+	for (unsigned nr = 0; nr < KEYSLOT_COUNT; nr++) {
+		fill_slot(&header, nr, HEADER_PASSPHRASE);
+		header.slots[nr].pcrs = (UINT32_C(1) << KEYSLOT_PCRS) - 1;
+	}
+	assert_int_equal(header_store(fixture.dirfd, &header, NULL), 0);
+	len = read_copy(".hsmfs/header", text, sizeof(text));
+	assert_true(len > 32768);
+	header.used[15] = false;
+	assert_int_equal(header_store(fixture.dirfd, &header, NULL), 0);
+	header_fini(&header);
+	assert_int_equal(read_copy(".hsmfs/spare", text, sizeof(text)), len);
+	assert_memory_equal(text, zeros, len);
+}
+
 /* Three files change places, so that a full store has room for the next header. */
 static void test_files_are_used_again(void **state)
 {
@@ -480,6 +504,7 @@ int main(void)
 		TEST(test_failed_store_changes_nothing),
 		TEST(test_full_disk_changes_nothing),
 		TEST(test_freed_slot_is_not_in_the_spare_file),
+		TEST(test_no_slot_of_a_long_header_is_in_the_spare_file),
 		TEST(test_files_are_used_again),
 		TEST(test_a_planted_spare_file_is_not_used),
 		TEST(test_tampering_is_noticed),
