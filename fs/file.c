@@ -18,6 +18,9 @@
 #include "fs/volume/layout.h"
 #include "fs/worker.h"
 
+/* What the backing file is opened for; all but reading need it writable. */
+enum opening { TO_READ, TO_WRITE, TO_EMPTY };
+
 void file_init(struct file *file)
 {
 	file->fd = -1;
@@ -137,8 +140,20 @@ static void recall(const struct fs *fs, const struct inode *inode)
 	file->durable_pages = inode->durable_pages < pages ? inode->durable_pages : pages;
 }
 
+/*
+ * The kernel goes by the size that it knows: behind the end of a file that somebody has
+ * cut it would read zeros.
+ */
+static bool was_resized(const struct fs *fs, const struct inode *inode,
+			const struct file *file)
+{
+	return !fs->shared && file->backing_size != __atomic_load_n(&inode->backing_size,
+								    __ATOMIC_RELAXED);
+}
+
 /* The first opening: inode->lock is held. Owns fd, as install(). */
-static int install_new(struct worker *w, struct inode *inode, int fd, bool writable)
+static int install_new(struct worker *w, struct inode *inode, int fd,
+		       enum opening opening)
 {
 	struct file *file = calloc(1, sizeof(*file));
 	int ret = -ENOMEM;
@@ -149,7 +164,11 @@ static int install_new(struct worker *w, struct inode *inode, int fd, bool writa
 	}
 	file_init(file);
 	__atomic_store_n(&inode->redate, false, __ATOMIC_SEQ_CST);
-	ret = install(w, file, fd, writable);
+	ret = install(w, file, fd, opening != TO_READ);
+	if (!ret && opening != TO_EMPTY && was_resized(w->fs, inode, file)) {
+		close(fd);
+		ret = -EIO;
+	}
 	if (ret) {
 		free(file);
 		return ret;
@@ -173,8 +192,9 @@ static void lock_inode(struct worker *w, struct inode *inode)
  * is needed after all. The backing file is opened without inode->lock, which comes after
  * the tree's.
  */
-static int count_open(struct worker *w, struct inode *inode, int fd, bool writable)
+static int count_open(struct worker *w, struct inode *inode, int fd, enum opening opening)
 {
+	bool writable = opening != TO_READ;
 	int ret = 0;
 
 	/* exchange() must not wait for what this worker has under way itself */
@@ -187,7 +207,7 @@ static int count_open(struct worker *w, struct inode *inode, int fd, bool writab
 	lock_inode(w, inode);
 	if (fd >= 0)
 		ret = inode->file ? install(w, inode->file, fd, writable)
-				  : install_new(w, inode, fd, writable);
+				  : install_new(w, inode, fd, opening);
 	else if (!inode->file || !is_open_for(inode->file, writable))
 		ret = -EAGAIN;
 	if (!ret && inode->file->nr_open++ == 0)
@@ -196,18 +216,27 @@ static int count_open(struct worker *w, struct inode *inode, int fd, bool writab
 	return ret;
 }
 
-int file_open(struct worker *w, struct inode *inode, int flags)
+static int open_to(struct worker *w, struct inode *inode, enum opening opening, bool run)
 {
-	bool writable = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	bool writable = opening != TO_READ;
 	int fd, ret;
 
 	if (writable && w->fs->read_only)
 		return -EROFS;
-	ret = count_open(w, inode, -1, writable);
-	if (ret == -EAGAIN) {
-		fd = open_backing(w->fs, inode, writable, flags & FILE_OPEN_EXEC);
-		ret = fd < 0 ? fd : count_open(w, inode, fd, writable);
-	}
+	ret = count_open(w, inode, -1, opening);
+	if (ret != -EAGAIN)
+		return ret;
+	fd = open_backing(w->fs, inode, writable, run);
+	return fd < 0 ? fd : count_open(w, inode, fd, opening);
+}
+
+int file_open(struct worker *w, struct inode *inode, int flags)
+{
+	enum opening opening = flags & O_TRUNC			 ? TO_EMPTY
+			       : (flags & O_ACCMODE) != O_RDONLY ? TO_WRITE
+								 : TO_READ;
+	int ret = open_to(w, inode, opening, flags & FILE_OPEN_EXEC);
+
 	if (ret || !(flags & O_TRUNC))
 		return ret;
 	ret = file_truncate(w, inode, 0);
@@ -218,7 +247,7 @@ int file_open(struct worker *w, struct inode *inode, int flags)
 
 int file_adopt(struct worker *w, struct inode *inode, int fd)
 {
-	return count_open(w, inode, fd, true);
+	return count_open(w, inode, fd, TO_WRITE);
 }
 
 void file_written_back(struct inode *inode)
@@ -294,6 +323,7 @@ static int close_last(struct fs *fs, struct inode *inode)
 	file->fd = -1;
 	if (file->cut_due)
 		return ret;
+	__atomic_store_n(&inode->backing_size, file->backing_size, __ATOMIC_RELAXED);
 	inode->durable_pages = UINT32_MAX;
 	if (file->durable_pages < UINT32_MAX)
 		inode->durable_pages = (uint32_t)file->durable_pages;
@@ -374,7 +404,7 @@ static int truncate_open(struct worker *w, struct inode *inode, uint64_t size)
 
 int file_truncate(struct worker *w, struct inode *inode, uint64_t size)
 {
-	int ret = file_open(w, inode, O_WRONLY);
+	int ret = open_to(w, inode, size ? TO_WRITE : TO_EMPTY, false);
 	int closed;
 
 	if (ret)

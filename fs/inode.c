@@ -290,6 +290,13 @@ static struct inode *add(struct inode_table *table, const struct stat *st, uint6
 	return inode;
 }
 
+/* What the kernel hears when it did not know the inode, and then believes. */
+static void told(struct inode *inode, const struct stat *st)
+{
+	inode->mtime = st->st_mtim;
+	__atomic_store_n(&inode->backing_size, (uint64_t)st->st_size, __ATOMIC_RELAXED);
+}
+
 int inode_get(struct fs *fs, struct inode *parent, int dirfd, const char *name,
 	      const struct stat *st, struct inode **out)
 {
@@ -317,7 +324,7 @@ int inode_get(struct fs *fs, struct inode *parent, int dirfd, const char *name,
 		goto out;
 	}
 	if (!inode->nr_lookups++)
-		inode->mtime = st->st_mtim;
+		told(inode, st);
 	*out = inode;
 out:
 	pthread_mutex_unlock(&table->lock);
@@ -341,8 +348,8 @@ int inode_get_nameless(struct fs *fs, const struct stat *st, int fd, struct inod
 	inode = add(table, st, mark);
 	if (inode) {
 		inode->pin_fd = pin_fd;
-		inode->mtime = st->st_mtim;
 		inode->nr_lookups = 1;
+		told(inode, st);
 	}
 	pthread_mutex_unlock(&table->lock);
 	if (!inode)

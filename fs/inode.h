@@ -64,6 +64,9 @@ struct inode {
 	bool superseded;	/* the backing number may be another inode's by now */
 	bool redate;		/* written back: the kernel knows when better; atomic */
 	struct stat *gone;	/* last attributes, once the last name was removed */
+	/* of the backing file, while it is closed: as the kernel takes it to be; atomic
+	 */
+	uint64_t backing_size;
 	/* what the kernel, whose writeback cache decides, takes mtime for; table->lock */
 	struct timespec mtime;
 
