@@ -165,12 +165,13 @@ static void flush_summary(enum audit_event event, uint64_t now_ms, bool at_once)
 
 void audit_write(const struct audit_record *record)
 {
+	bool is_last = record->event == AUDIT_STOP;
 	uint64_t now = clock_now_ms();
 
 	pthread_mutex_lock(&audit.lock);
 	if (audit.file.fd >= 0) {
-		flush_summary(AUDIT_HANDLES, now, false);
-		flush_summary(AUDIT_LIMIT, now, false);
+		flush_summary(AUDIT_HANDLES, now, is_last);
+		flush_summary(AUDIT_LIMIT, now, is_last);
 		write_locked(record, true);
 	}
 	pthread_mutex_unlock(&audit.lock);
@@ -215,10 +216,6 @@ int audit_open(const char *state_dir, char *why, size_t why_len)
 void audit_close(void)
 {
 	pthread_mutex_lock(&audit.lock);
-	if (audit.file.fd >= 0) {
-		flush_summary(AUDIT_HANDLES, 0, true);
-		flush_summary(AUDIT_LIMIT, 0, true);
-	}
 	audit_file_fini(&audit.file);
 	pthread_mutex_unlock(&audit.lock);
 }

@@ -123,6 +123,19 @@ static int lines_with(const char *word)
 	return n;
 }
 
+static bool last_line_has(const char *word)
+{
+	FILE *file = fopen(path, "r");
+	char line[4096];
+	bool has = false;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		has = strstr(line, word) != NULL;
+	fclose(file);
+	return has;
+}
+
 static void reopen(void)
 {
 	audit_close();
@@ -174,9 +187,13 @@ static void flood_becomes_a_line_a_minute(void **state)
 	assert_int_equal(lines_with("\"count\":100001,"), 1);
 	audit_refused(AUDIT_HANDLES, some_uuid);
 	audit_refused(AUDIT_LIMIT, some_uuid);
-	reopen(); /* nothing is lost at the end */
+	/* Nothing is lost at the end, and that is the last line. */
+	note(AUDIT_STOP);
 	assert_int_equal(lines_with("handles-refused"), 3);
 	assert_int_equal(lines_with("over-limit"), 1);
+	assert_true(last_line_has("\"stop\""));
+	reopen();
+	assert_true(last_line_has("\"stop\""));
 }
 
 static void cut_line_is_noted(void **state)
