@@ -63,17 +63,18 @@ static const char usage[] =
 	"\n"
 	"HSMFS_RUNTIME_DIR and HSMFS_STATE_DIR say where socket and TPM state are.\n";
 
-/* A decimal number up to @max, or exit 1 with a sentence. */
-static unsigned parse_number(const char *option, const char *text, unsigned max)
+/* A decimal number from @min to @max, or exit 1 with a sentence. */
+static unsigned parse_number(const char *option, const char *text, unsigned min,
+			     unsigned max)
 {
 	char *end;
 	unsigned long value;
 
 	errno = 0;
 	value = strtoul(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || value > max) {
-		fprintf(stderr, "hsmd: %s wants a number up to %u, not '%s'\n", option,
-			max, text);
+	if (*text < '0' || *text > '9' || *end || errno || value < min || value > max) {
+		fprintf(stderr, "hsmd: %s wants a number from %u to %u, not '%s'\n",
+			option, min, max, text);
 		exit(1);
 	}
 	return (unsigned)value;
@@ -83,7 +84,7 @@ static unsigned parse_number(const char *option, const char *text, unsigned max)
  */
 static int parse_ready_fd(const char *text)
 {
-	int fd = (int)parse_number("--ready-fd", text, 1024);
+	int fd = (int)parse_number("--ready-fd", text, 0, 1024);
 
 	if (fd > 2 && fcntl(fd, F_GETFD) >= 0)
 		return fd;
@@ -126,10 +127,11 @@ static void parse(int argc, char **argv, struct options *options)
 			break;
 		case 'l':
 			options->handle_lifetime_s =
-				parse_number("--handle-lifetime", optarg, 86400);
+				parse_number("--handle-lifetime", optarg, 1, 86400);
 			break;
 		case 'i':
-			options->idle_exit_s = parse_number("--idle-exit", optarg, 86400);
+			options->idle_exit_s =
+				parse_number("--idle-exit", optarg, 0, 86400);
 			break;
 		case 'r':
 			options->ready_fd = parse_ready_fd(optarg);

@@ -133,6 +133,9 @@ expect_exit 1 hsmsetup luksFormat -q --key-file "$KEY" --pbkdf-memory junk "$T/p
 expect_exit 1 hsmsetup luksFormat -q --key-file "$KEY" --pbkdf-memory -5 "$T/plain"
 unchanged "bad arguments"
 same "nothing made" "$(ls -A plain)" ""
+# A handle that is dead on arrival is no use to anybody.
+expect_exit 1 timeout 60 hsmd --handle-lifetime 0
+expect_sentence '--handle-lifetime wants a number from 1'
 echo file >afile
 expect_exit 4 hsmsetup luksFormat -q --key-file "$KEY" "${CHEAP[@]}" afile
 expect_exit 4 hsmsetup open --key-file "$KEY" "$ENC" afile
