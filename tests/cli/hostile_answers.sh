@@ -94,3 +94,5 @@ printf '{"event":"forged\\nline","text":"\\u001b[2J"}\n' >>"$HSMFS_STATE_DIR/aud
 expect_exit 0 hsmsetup audit show
 is_harmless
 grep -q 'forged?line .* text=?\[2J' out
+mkfifo "$HSMFS_STATE_DIR/audit.1.jsonl"
+expect_exit 0 timeout 60 hsmsetup audit show
