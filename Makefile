@@ -35,6 +35,7 @@ endif
 PACKAGES := libcrypto:libssl-dev libargon2:libargon2-dev jansson:libjansson-dev \
 	    tss2-esys:libtss2-dev tss2-tctildr:libtss2-dev tss2-mu:libtss2-dev \
 	    libtpms:libtpms-dev fuse3:libfuse3-dev libseccomp:libseccomp-dev
+NEEDED := $(PACKAGES) $(if $(filter bench%,$(MAKECMDGOALS)),liburing:liburing-dev)
 pc = $(shell pkg-config $(1) $(2) 2>/dev/null)
 
 DEB_BUILD := gcc libc6-dev make pkg-config fuse3 \
@@ -53,10 +54,11 @@ NO_BUILD_GOALS := deps deps-build bench-deps help clean format quickstart check 
 		  check-tsan check-valgrind fuzz lint tidy uninstall
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(NO_BUILD_GOALS),$(MAKECMDGOALS)),all),)
 ifneq ($(SKIP_DEPS_CHECK),1)
-MISSING := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(firstword $(subst :, ,$(p))) \
+MISSING := $(foreach p,$(NEEDED),$(shell pkg-config --exists $(firstword $(subst :, ,$(p))) \
 	     2>/dev/null || echo $(lastword $(subst :, ,$(p)))))
 ifneq ($(strip $(MISSING)),)
-$(error missing libraries: install the Debian packages '$(sort $(MISSING))' or run 'make deps')
+$(error missing libraries: install the Debian packages '$(sort $(MISSING))' or run \
+	'make deps$(if $(filter bench%,$(MAKECMDGOALS)), bench-deps)')
 endif
 endif
 endif
@@ -111,7 +113,7 @@ comma := ,
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 OBJ_ALL := $(call obj,$(SRC_API) $(SRC_HSM) $(SRC_VOLUME) $(SRC_FS) $(SRC_MKFS) $(SRC_UNIT) \
 	   $(SRC_TOOLS) $(SRC_FSX) $(SRC_BENCH) bench/passthrough.c bench/null_engine.c \
-	   bench/null_hsmd.c bench/inprocess.c hsm/main.c fs/main.c mkfs/main.c)
+	   bench/store_way.c bench/null_hsmd.c bench/inprocess.c hsm/main.c fs/main.c mkfs/main.c)
 SRC_HSMD := $(SRC_HSM) $(SRC_API) hsm/main.c
 LIB := $(BUILD)/lib
 BIN := $(BUILD)/bin
@@ -207,7 +209,9 @@ $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(LIB)/libvolume.a $(LIB)/libapi.
 $(BUILD)/tools/fsx: $(call obj,$(SRC_FSX))
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call obj,bench/null_engine.c) $(LIBS_UPPER) $(LIB)/libvolume.a $(LIB)/libapi.a
 	$(say) LD $@
-	$(call link,$(LIBS_HSM) $(LIBS_FS))
+	$(call link,$(LIBS_HSM) $(LIBS_FS) $(BENCH_LIBS_$*))
+$(BUILD)/bench/store_bench: $(call obj,bench/store_way.c)
+BENCH_LIBS_store_bench = $(call pc,--libs,liburing)
 
 # What encryption costs: hsmd without it; and what isolation does: hsmfs with the HSM's code
 # inside. Each with its companions beside it.
@@ -291,7 +295,9 @@ fuzz: deps ## libFuzzer on control messages and descriptors (FUZZ_RUNS=50000)
 		SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
 	$(Q)tests/fuzz/run $(BUILD)/fuzzing/fuzz $(FUZZ_RUNS)
 
-DEB_BENCH := fio gnuplot-nox python3 sqlite3 git tar gocryptfs securefs encfs cryfs
+DEB_BENCH := liburing-dev fio gnuplot-nox python3 sqlite3 git tar gocryptfs securefs encfs cryfs
+BENCH_RUNS := $(filter-out %/store_bench,$(BENCH)) "$(BIN)/hsmd --benchmark" \
+	      "$(BUILD)/bench/store_bench /dev/shm $(BUILD)"
 .PHONY: bench-deps bench-full bench-isolation bench-scale bench-programs
 bench-programs: all $(BENCH) $(BUILD)/bench/passthrough $(VARIANTS) $(COMPANIONS)
 bench-deps: ## Install what the benchmarks need, and the file systems to compare with
@@ -307,8 +313,8 @@ bench-scale: bench-programs ## How cost grows: clients, file sizes, directories,
 	bench/run --build $(BUILD) --scale --only files --rounds 1 --backing $(BUILD) \
 		--fs passthrough,hsmfs --results $(BUILD)/bench/results-scale-disk || rc=1; \
 	exit $$rc
-bench-full: bench-programs ## All workloads on all file systems, tmpfs and disk; ring, ciphers (27 minutes)
-	@rc=0; for b in $(BENCH) "$(BIN)/hsmd --benchmark"; do echo "== $$b"; $$b || rc=1; done; \
+bench-full: bench-programs ## All workloads on all file systems, tmpfs and disk; ring, ciphers, I/O (28 minutes)
+	@rc=0; for b in $(BENCH_RUNS); do echo "== $$b"; $$b || rc=1; done; \
 	bench/run --build $(BUILD) --full --results $(BUILD)/bench/results-tmpfs || rc=1; \
 	bench/run --build $(BUILD) --full --backing $(BUILD) --results $(BUILD)/bench/results-disk || rc=1; \
 	exit $$rc
@@ -334,7 +340,7 @@ lint: deps ## Borders between folders, format, function length, cppcheck, man pa
 format: ## Rewrite all C files in the project's format
 	clang-format -i $(C_FILES)
 
-tidy: deps ## clang-tidy over all C files (.clang-tidy says which checks)
+tidy: deps bench-deps ## clang-tidy over all C files (.clang-tidy says which checks)
 	@clang-tidy --quiet $(filter %.c,$(C_FILES)) -- \
 		-std=gnu11 $(filter -I% -D%,$(ALL_CFLAGS))
 
