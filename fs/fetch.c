@@ -130,7 +130,8 @@ bool fetch_overdue(const struct worker *w, bool busy)
 void fetch_finish(struct worker *w)
 {
 	while (w->fetches.first) {
+		/* what is with the HSM must not wait for the store */
+		engine_finish(w);
 		wait_for(w, dequeue(&w->fetches));
-		engine_run(w);
 	}
 }

@@ -28,6 +28,7 @@ static struct {
 	bool last_cached;
 	int error; /* of looking at what is in memory */
 	unsigned nr_looks, nr_waits;
+	unsigned nr_with_hsm; /* operations */
 } store;
 
 static struct fs fs;
@@ -66,6 +67,7 @@ ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t off, int flags)
 int pages_read_backing(int fd, void *buf, uint64_t len, uint64_t off)
 {
 	(void)fd;
+	assert_int_equal(store.nr_with_hsm, 0);
 	store.nr_waits++;
 	if (off + len > sizeof(store.bytes))
 		return -EIO;
@@ -73,10 +75,10 @@ int pages_read_backing(int fd, void *buf, uint64_t len, uint64_t off)
 	return 0;
 }
 
-bool engine_run(struct worker *w)
+void engine_finish(struct worker *w)
 {
 	assert_ptr_equal(w, &worker);
-	return false;
+	store.nr_with_hsm = 0;
 }
 
 static int reset(void **state)
@@ -179,6 +181,29 @@ static void what_never_comes_is_waited_for(void **state)
 	free(job);
 }
 
+static void sent_to_the_hsm(struct worker *w, struct fetch *fetch, int error)
+{
+	store.nr_with_hsm++;
+	done(w, fetch, error);
+}
+
+static void what_the_hsm_has_does_not_wait_with_it(void **state)
+{
+	struct job *jobs[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		jobs[i] = start(LEN);
+		jobs[i]->fetch.done = sent_to_the_hsm;
+	}
+	store.nr_with_hsm = 3;
+	fetch_finish(&worker);
+	for (int i = 0; i < 2; i++) {
+		check(jobs[i], LEN);
+		free(jobs[i]);
+	}
+}
+
 static void the_oldest_comes_first(void **state)
 {
 	struct job *jobs[3];
@@ -251,6 +276,7 @@ int main(void)
 		cmocka_unit_test_setup(what_is_in_memory_is_there_at_once, reset),
 		cmocka_unit_test_setup(what_is_not_is_looked_for_again, reset),
 		cmocka_unit_test_setup(what_never_comes_is_waited_for, reset),
+		cmocka_unit_test_setup(what_the_hsm_has_does_not_wait_with_it, reset),
 		cmocka_unit_test_setup(the_oldest_comes_first, reset),
 		cmocka_unit_test_setup(who_does_not_receive_waits, reset),
 		cmocka_unit_test_setup(a_store_that_cannot_tell_is_asked_once, reset),
