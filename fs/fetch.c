@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -14,6 +15,9 @@ enum {
 	/* a disk that answers sooner costs no waking of another worker */
 	OVERDUE_IDLE_NS = 150000,
 	OVERDUE_BUSY_NS = 20000000,
+	/* for so many times as long as a slow read took, more are expected: if there
+	 * are none, waking others was in vain, and those after it stop them again */
+	EXPECTED = 4,
 };
 
 static uint64_t now_ns(void)
@@ -63,7 +67,7 @@ static bool look(struct worker *w, struct fetch *fetch)
 	return first && second;
 }
 
-static void wait_for(struct worker *w, struct fetch *fetch)
+static int read_missing(struct fetch *fetch)
 {
 	int ret = 0;
 
@@ -73,6 +77,47 @@ static void wait_for(struct worker *w, struct fetch *fetch)
 		if (range->len)
 			ret = pages_read_backing(fetch->fd, range->buf, range->len,
 						 range->off);
+	}
+	return ret;
+}
+
+static bool is_before(const uint64_t *until_ns)
+{
+	uint64_t until = __atomic_load_n(until_ns, __ATOMIC_RELAXED);
+
+	return until && now_ns() < until;
+}
+
+static void extend(uint64_t *until_ns, uint64_t ns)
+{
+	if (__atomic_load_n(until_ns, __ATOMIC_RELAXED) < ns)
+		__atomic_store_n(until_ns, ns, __ATOMIC_RELAXED);
+}
+
+static long nr_sleeps(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
+}
+
+/*
+ * Of a store that cannot tell what is in memory, notes whether it is slow. That costs
+ * system calls, so only once there is a suspicion: the thread may have been preempted.
+ */
+static void wait_for(struct worker *w, struct fetch *fetch)
+{
+	struct fs *fs = w->fs;
+	bool suspect = is_before(&fs->long_until_ns);
+	long slept = suspect ? nr_sleeps() : 0;
+	uint64_t start = now_ns();
+	int ret = read_missing(fetch);
+	uint64_t end = now_ns(), until = end + EXPECTED * (end - start);
+
+	if (cannot_peek(fs) && end - start > OVERDUE_IDLE_NS) {
+		extend(&fs->long_until_ns, until);
+		if (suspect && nr_sleeps() != slept)
+			extend(&fs->slow_until_ns, until);
 	}
 	fetch->done(w, fetch, ret);
 }
@@ -101,12 +146,17 @@ static struct fetch *dequeue(struct fetch_queue *queue)
 
 void fetch_start(struct worker *w, struct fetch *fetch)
 {
-	if (look(w, fetch))
+	if (look(w, fetch)) {
 		fetch->done(w, fetch, 0);
-	else if (w->has_seat && !cannot_peek(w->fs))
+		return;
+	}
+	if (w->has_seat && !cannot_peek(w->fs)) {
 		enqueue(&w->fetches, fetch);
-	else
-		wait_for(w, fetch);
+		return;
+	}
+	if (w->has_seat && is_before(&w->fs->slow_until_ns))
+		worker_may_block(w);
+	wait_for(w, fetch);
 }
 
 bool fetch_run(struct worker *w)

@@ -3,7 +3,8 @@
  * Reading backing pages for requests, without making others wait for a slow store: what
  * is in memory is there at once; the rest is on its way while the worker goes on
  * receiving, and looked for again and again. Only when nothing else is to be done does
- * the worker let another one receive, and wait.
+ * the worker let another one receive, and wait. So it does at once while the store is a
+ * slow one that cannot tell what is in memory.
  *
  * All functions belong to the worker's own thread.
  */

@@ -30,9 +30,12 @@ struct fs {
 	int poll_us;	  /* -o poll: 0 is off */
 	unsigned workers; /* -o workers: so many receive at once */
 	bool unsettled; /* not closed cleanly, and not settled since: ends are in doubt */
-	bool unrestored;       /* a file could not be given back its end; atomic */
-	bool give_away;	       /* we are root: new inodes belong to their maker */
-	bool cannot_peek;      /* the store does not know RWF_NOWAIT; atomic */
+	bool unrestored;  /* a file could not be given back its end; atomic */
+	bool give_away;	  /* we are root: new inodes belong to their maker */
+	bool cannot_peek; /* the store does not know RWF_NOWAIT; atomic */
+	/* then it is forgotten that a read of such a store took long, or had the worker
+	 * sleep meanwhile; atomic */
+	uint64_t long_until_ns, slow_until_ns;
 	pthread_rwlock_t tree; /* see fs/inode.h */
 	unsigned nr_moves;     /* renames and links so far; atomic */
 	struct inode_table *inodes;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@ static struct {
 	int error; /* of looking at what is in memory */
 	unsigned nr_looks, nr_waits;
 	unsigned nr_with_hsm; /* operations */
+	unsigned read_us;     /* what reading takes */
+	bool sleeps;	      /* meanwhile, as far as the kernel says */
 } store;
 
 static struct fs fs;
@@ -45,7 +48,16 @@ struct job {
 
 static unsigned nr_turns;
 
-/* Before the C library's. */
+static long nr_sleeps; /* of this thread, as far as the kernel says */
+
+/* These two before the C library's. */
+int getrusage(__rusage_who_t who, struct rusage *usage)
+{
+	assert_int_equal(who, RUSAGE_THREAD);
+	*usage = (struct rusage){.ru_nvcsw = nr_sleeps};
+	return 0;
+}
+
 ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t off, int flags)
 {
 	uint64_t at = (uint64_t)off, end = at + iov->iov_len;
@@ -69,6 +81,8 @@ int pages_read_backing(int fd, void *buf, uint64_t len, uint64_t off)
 	(void)fd;
 	assert_int_equal(store.nr_with_hsm, 0);
 	store.nr_waits++;
+	usleep(store.read_us);
+	nr_sleeps += store.sleeps;
 	if (off + len > sizeof(store.bytes))
 		return -EIO;
 	memcpy(buf, store.bytes + off, len);
@@ -79,6 +93,12 @@ void engine_finish(struct worker *w)
 {
 	assert_ptr_equal(w, &worker);
 	store.nr_with_hsm = 0;
+}
+
+void worker_may_block(struct worker *w)
+{
+	assert_ptr_equal(w, &worker);
+	worker.has_seat = false;
 }
 
 static int reset(void **state)
@@ -255,6 +275,46 @@ static void a_store_that_cannot_tell_is_asked_once(void **state)
 	free(job);
 }
 
+/* A read that takes long, of a store that cannot tell. Whether the seat was given up. */
+static bool read_slowly(void)
+{
+	struct job *job;
+
+	store.error = EOPNOTSUPP;
+	store.read_us = 1000;
+	worker.has_seat = true;
+	job = start(0);
+	check(job, 0);
+	free(job);
+	return !worker.has_seat;
+}
+
+static void others_do_not_wait_for_a_slow_store_that_cannot_tell(void **state)
+{
+	bool left = false;
+
+	(void)state;
+	store.sleeps = true;
+	/* more than a few only if something else takes long in between */
+	for (int i = 0; i < 1000 && !left; i++)
+		left = read_slowly();
+	assert_true(left);
+}
+
+static void whoever_is_preempted_keeps_the_seat(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		assert_false(read_slowly());
+}
+
+static void a_store_is_not_slow_for_ever(void **state)
+{
+	(void)state;
+	fs.slow_until_ns = 1;
+	assert_false(read_slowly());
+}
+
 static void errors_are_met_by_waiting(void **state)
 {
 	struct job *job = calloc(1, sizeof(*job));
@@ -280,6 +340,10 @@ int main(void)
 		cmocka_unit_test_setup(the_oldest_comes_first, reset),
 		cmocka_unit_test_setup(who_does_not_receive_waits, reset),
 		cmocka_unit_test_setup(a_store_that_cannot_tell_is_asked_once, reset),
+		cmocka_unit_test_setup(
+			others_do_not_wait_for_a_slow_store_that_cannot_tell, reset),
+		cmocka_unit_test_setup(whoever_is_preempted_keeps_the_seat, reset),
+		cmocka_unit_test_setup(a_store_is_not_slow_for_ever, reset),
 		cmocka_unit_test_setup(errors_are_met_by_waiting, reset),
 	};
 
