@@ -26,6 +26,7 @@ void file_init(struct file *file)
 	file->fd = -1;
 	file->writable = false;
 	file->nr_open = file->nr_lost = 0;
+	file->being_given = false;
 	file->has_id = file->proven = file->sparse = false;
 	file->end_right = file->cut_due = false;
 	file->durable_pages = UINT64_MAX;
@@ -163,7 +164,7 @@ static int install_new(struct worker *w, struct inode *inode, int fd,
 		return ret;
 	}
 	file_init(file);
-	__atomic_store_n(&inode->redate, false, __ATOMIC_SEQ_CST);
+	__atomic_and_fetch(&inode->marks, (uint8_t)~INODE_REDATE, __ATOMIC_SEQ_CST);
 	ret = install(w, file, fd, opening != TO_READ);
 	if (!ret && opening != TO_EMPTY && was_resized(w->fs, inode, file)) {
 		close(fd);
@@ -212,7 +213,23 @@ static int count_open(struct worker *w, struct inode *inode, int fd, enum openin
 		ret = -EAGAIN;
 	if (!ret && inode->file->nr_open++ == 0)
 		inode_hold(w->fs, inode);
+	if (!ret && writable && w->fs->cache == FS_CACHE_WRITEBACK)
+		__atomic_or_fetch(&inode->marks, INODE_GIVEN, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&inode->lock);
+	return ret;
+}
+
+/* The kernel may be given the content: see file_may_give(). 0 or -EINTR. */
+static int wait_until_given(struct worker *w, struct file *file)
+{
+	struct range all = {.first = 0, .last = RANGE_END, .exclusive = true};
+	int ret;
+
+	if (!__atomic_load_n(&file->being_given, __ATOMIC_SEQ_CST))
+		return 0;
+	ret = pages_lock(w, file, &all);
+	if (!ret)
+		range_release(&file->pages, &all);
 	return ret;
 }
 
@@ -237,9 +254,11 @@ int file_open(struct worker *w, struct inode *inode, int flags)
 								 : TO_READ;
 	int ret = open_to(w, inode, opening, flags & FILE_OPEN_EXEC);
 
-	if (ret || !(flags & O_TRUNC))
+	if (ret)
 		return ret;
-	ret = file_truncate(w, inode, 0);
+	ret = wait_until_given(w, inode->file);
+	if (!ret && (flags & O_TRUNC))
+		ret = file_truncate(w, inode, 0);
 	if (ret)
 		file_close(w, inode);
 	return ret;
@@ -250,14 +269,45 @@ int file_adopt(struct worker *w, struct inode *inode, int fd)
 	return count_open(w, inode, fd, TO_WRITE);
 }
 
+bool file_may_give(struct worker *w, struct inode *inode, uint32_t max)
+{
+	struct file *file = inode->file;
+	uint64_t size = file_size(file);
+	bool may = false;
+
+	if (w->fs->shared || !size || size > max ||
+	    __atomic_load_n(&inode->marks, __ATOMIC_SEQ_CST) & INODE_GIVEN)
+		return false;
+	file->giving = (struct range){.first = 0, .last = RANGE_END};
+	if (pthread_mutex_trylock(&inode->lock))
+		return false;
+	if (file->nr_open == 1 && range_try(&file->pages, &file->giving)) {
+		__atomic_or_fetch(&inode->marks, INODE_GIVEN, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&file->being_given, true, __ATOMIC_SEQ_CST);
+		may = true;
+	}
+	pthread_mutex_unlock(&inode->lock);
+	return may;
+}
+
+void file_gave(struct inode *inode)
+{
+	struct file *file = inode->file;
+
+	__atomic_store_n(&file->being_given, false, __ATOMIC_SEQ_CST);
+	range_release(&file->pages, &file->giving);
+}
+
 void file_written_back(struct inode *inode)
 {
-	__atomic_store_n(&inode->redate, true, __ATOMIC_SEQ_CST);
+	__atomic_or_fetch(&inode->marks, INODE_REDATE, __ATOMIC_SEQ_CST);
 }
 
 bool file_being_dated(struct inode *inode)
 {
-	return __atomic_exchange_n(&inode->redate, false, __ATOMIC_SEQ_CST);
+	return __atomic_fetch_and(&inode->marks, (uint8_t)~INODE_REDATE,
+				  __ATOMIC_SEQ_CST) &
+	       INODE_REDATE;
 }
 
 /* It may have been closed meanwhile: who opens it then begins without. */
@@ -280,7 +330,7 @@ static int redate(struct fs *fs, struct inode *inode)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}}, now;
 
-	if (!__atomic_exchange_n(&inode->redate, false, __ATOMIC_SEQ_CST))
+	if (!file_being_dated(inode))
 		return 0;
 	now = inode_mtime(fs, inode);
 	do {

@@ -39,6 +39,8 @@ struct file {
 	uint64_t durable_pages;
 	uint64_t backing_size; /* valid while open: nobody else changes the file */
 	struct range_lock pages;
+	struct range giving; /* while being_given (atomic) is true: all, against others */
+	bool being_given;    /* see file_may_give() */
 };
 
 void file_init(struct file *file);
@@ -56,6 +58,16 @@ int file_open(struct worker *w, struct inode *inode, int flags);
 /* Like file_open() with @fd, an O_RDWR descriptor of the backing file just made. Owns fd.
  */
 int file_adopt(struct worker *w, struct inode *inode, int fd);
+
+/*
+ * Whether the kernel may be given the content of a file of 1 to @max bytes that has just
+ * been opened, before that is answered: not if somebody else has it open, since the
+ * kernel may then hold something newer, or wait for us with what it would be put into.
+ * If true, nobody else's file_open() returns until file_gave(). Once for an inode: what
+ * the kernel has dropped since it asks for.
+ */
+bool file_may_give(struct worker *w, struct inode *inode, uint32_t max);
+void file_gave(struct inode *inode);
 
 /* What was written came through the kernel's cache: its mtime is the kernel's, not now.
  */

@@ -118,73 +118,6 @@ static void do_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	start_transfer(w, transfer, data_write);
 }
 
-/*
- * Direct openings go through the page cache's bookkeeping as well: past it the kernel
- * would send their writes in parallel, but with the writeback cache the times of a file
- * are its own, and it does not move them for writes it does not cache.
- */
-static void set_opened(const struct worker *w, const struct inode *inode,
-		       struct fuse_file_info *fi)
-{
-	fi->fh = file_nr_lost(inode);
-	fi->keep_cache = w->fs->cache != FS_CACHE_NONE; /* nobody else changes the file */
-	fi->direct_io = !fi->keep_cache;
-	if (fi->direct_io && !w->fs->shared)
-		worker_allow_parallel_writes();
-}
-
-static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	struct worker *w = fuse_entry_worker(req);
-	struct inode *inode = fuse_entry_inode(w->fs, ino);
-	const struct fuse_open_in *in = fuse_entry_arguments(w);
-	bool drop_set_id = in->open_flags & FUSE_OPEN_KILL_SUIDGID;
-	int ret = file_open(w, inode, fi->flags);
-
-	if (!ret && drop_set_id) {
-		ret = attr_written(w, inode);
-		if (ret)
-			file_close(w, inode);
-	}
-
-	if (ret) {
-		fuse_reply_err(req, -ret);
-		return;
-	}
-	if ((fi->flags & O_TRUNC) && w->fs->cache == FS_CACHE_WRITEBACK)
-		file_written_back(inode);
-	set_opened(w, inode, fi);
-	if (fuse_reply_open(req, fi))
-		file_close(w, inode);
-}
-
-static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-		      struct fuse_file_info *fi)
-{
-	struct worker *w = fuse_entry_worker(req);
-	struct ns_caller caller = fuse_entry_caller(req);
-	struct fuse_entry_param param;
-	struct inode *dir = fuse_entry_inode(w->fs, parent);
-	struct ns_entry entry;
-	int ret;
-
-	/* fs/fuse_loop.c gives us FUSE_TMPFILE as well, told by this name */
-	if (!strcmp(name, "/"))
-		ret = ns_tmpfile(w, dir, mode, &caller, &entry);
-	else
-		ret = ns_create(w, dir, name, mode, fi->flags, &caller, &entry);
-	if (ret) {
-		fuse_reply_err(req, -ret);
-		return;
-	}
-	set_opened(w, entry.inode, fi);
-	param = fuse_entry_param(w->fs, &entry);
-	if (fuse_reply_create(req, &param, fi)) {
-		file_close(w, entry.inode);
-		inode_forget(w->fs, entry.inode, 1);
-	}
-}
-
 static void do_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct worker *w = fuse_entry_worker(req);
@@ -212,8 +145,6 @@ static void do_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 
 void fuse_data_ops(struct fuse_lowlevel_ops *ops, const struct fs *fs)
 {
-	ops->create = do_create;
-	ops->open = do_open;
 	ops->read = do_read;
 	ops->write = do_write;
 	/* a handler that is not there tells the kernel not to ask: a round trip less */

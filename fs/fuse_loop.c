@@ -469,6 +469,14 @@ void loop_wipe(struct loop *loop)
 	crew_wipe(&loop->crew);
 }
 
+void loop_store(struct worker *w, uint64_t id, const void *data, size_t len)
+{
+	struct fuse_bufvec content = FUSE_BUFVEC_INIT(len);
+
+	content.buf[0].mem = (void *)(uintptr_t)data;
+	fuse_lowlevel_notify_store(w->loop->se, id, 0, &content, 0);
+}
+
 unsigned loop_nr_workers(struct loop *loop)
 {
 	return crew_nr_workers(&loop->crew);

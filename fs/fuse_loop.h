@@ -9,9 +9,13 @@
 #ifndef FS_FUSE_LOOP_H
 #define FS_FUSE_LOOP_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 struct fs;
 struct fuse_session;
 struct loop;
+struct worker;
 
 /* For a mounted session. 0 or -errno. */
 int loop_start(struct fuse_session *se, struct fs *fs, struct loop **out);
@@ -28,6 +32,13 @@ void loop_wake(struct loop *loop);
  * data. Waits until all have, but not for those that are in the middle of a request.
  */
 void loop_wipe(struct loop *loop);
+
+/*
+ * Puts the first @len bytes of file @id into the kernel's cache, over what is there. It
+ * waits for pages that the kernel has locked: there must be none that wait for a worker.
+ * When it fails, the kernel will ask.
+ */
+void loop_store(struct worker *w, uint64_t id, const void *data, size_t len);
 
 /* Workers there are. */
 unsigned loop_nr_workers(struct loop *loop);

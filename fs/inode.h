@@ -49,6 +49,11 @@ struct inode_dir {
 	struct inode *lru_prev, *lru_next;
 };
 
+enum {
+	INODE_REDATE = 1, /* written back: the kernel knows when better */
+	INODE_GIVEN = 2,  /* the kernel has been given the content, or has made it */
+};
+
 struct inode {
 	struct inode *hash_next;
 	struct inode_link *links; /* newest first; none for the root and removed inodes */
@@ -62,7 +67,7 @@ struct inode {
 	int pin_fd;		/* O_PATH, or -1 */
 	uint16_t type;		/* S_IFMT bits */
 	bool superseded;	/* the backing number may be another inode's by now */
-	bool redate;		/* written back: the kernel knows when better; atomic */
+	uint8_t marks;		/* INODE_*; atomic */
 	struct stat *gone;	/* last attributes, once the last name was removed */
 	/* of the backing file, while it is closed: as the kernel takes it to be; atomic
 	 */

@@ -18,6 +18,7 @@
 #include "fs/fuse_data.h"
 #include "fs/fuse_loop.h"
 #include "fs/fuse_meta.h"
+#include "fs/fuse_open.h"
 #include "fs/fuse_space.h"
 #include "fs/fuse_xattr.h"
 #include "fs/inode.h"
@@ -237,6 +238,7 @@ static int mount_session(struct mount *mount, char *why, size_t why_len)
 	if (ret)
 		goto out;
 	fuse_meta_ops(&ops);
+	fuse_open_ops(&ops);
 	fuse_data_ops(&ops, &mount->fs);
 	fuse_space_ops(&ops);
 	fuse_xattr_ops(&ops);

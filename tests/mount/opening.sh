@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 300
+# The kernel gets a small file's content with its first opening. Who opens the same file in the
+# same moment loses nothing that he writes, and waits for nobody for ever.
+. "$WORK/tests/lib/common.sh"
+
+nr=400
+
+fill() {
+	local i
+	mkdir "$MNT/dir"
+	for i in $(seq $nr); do
+		printf '%08192d' "$i" >"$MNT/dir/$i"
+	done
+}
+
+# meet WHO: opens each file twice at once, to read it and as WHO does
+meet() {
+	timeout 120 /usr/bin/python3 - "$MNT/dir" "$1" $nr <<-'PYTHON'
+		import mmap, os, struct, sys
+		directory, who, nr = sys.argv[1], sys.argv[2], int(sys.argv[3])
+		shared = mmap.mmap(-1, 4096)
+
+		def meet(me, number):
+		    shared[8 * me:8 * me + 8] = struct.pack("Q", number)
+		    while struct.unpack("Q", shared[8 - 8 * me:16 - 8 * me])[0] < number:
+		        pass
+
+		def content(i):
+		    return b"%08192d" % i
+
+		def use(path, i, me):
+		    if me == 0 or who == "reader":
+		        fd = os.open(path, os.O_RDONLY)
+		        got = os.read(fd, 10000)
+		        assert who != "reader" or got == content(i), path
+		    elif who == "writer":
+		        fd = os.open(path, os.O_RDWR)
+		        assert os.write(fd, b"n" * 8192) == 8192
+		    else:
+		        return os.truncate(path, 5000)
+		    os.close(fd)
+
+		for name in os.scandir(directory):
+		    name.stat()  # so that only the opening is left
+		child = os.fork()
+		for i in range(1, nr + 1):
+		    meet(0 if child else 1, i)
+		    use(f"{directory}/{i}", i, 0 if child else 1)
+		if not child:
+		    os._exit(0)
+		assert os.waitpid(child, 0)[1] == 0
+		for i in range(1, nr + 1):
+		    with open(f"{directory}/{i}", "rb") as file:
+		        got = file.read()
+		    want = {"reader": content(i), "writer": b"n" * 8192, "truncater": content(i)[:5000]}
+		    assert got == want[who], f"{i}: {len(got)} bytes: {got[:8]} .. {got[-8:]}"
+	PYTHON
+}
+
+new_volume
+close_volume
+for options in rw workers=4 cache=writethrough; do
+	for who in reader writer truncater; do
+		open_volume -o "$options"
+		fill
+		close_volume
+		open_volume -o "$options"
+		meet $who || die "$options: a reader and a $who at once"
+		close_volume
+		open_volume
+		rm -r "$MNT/dir"
+		close_volume
+	done
+done
+
+# A damaged file can be opened, and its content cannot be read.
+open_volume
+random_bytes 6000 damaged >"$MNT/other"
+sync "$MNT/other"
+close_volume
+backing=$(backing_of_size 6000)
+printf x | dd of="$backing" bs=1 seek=5000 conv=notrunc status=none
+open_volume
+exec 3<"$MNT/other"
+expect_exit 1 cat <&3
+grep -q 'Input/output error' err || die "no EIO: $(cat err)"
+exec 3<&-
+close_volume
