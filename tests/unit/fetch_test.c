@@ -89,16 +89,18 @@ int pages_read_backing(int fd, void *buf, uint64_t len, uint64_t off)
 	return 0;
 }
 
-void engine_finish(struct worker *w)
+int engine_finish(struct worker *w)
 {
 	assert_ptr_equal(w, &worker);
 	store.nr_with_hsm = 0;
+	return 0;
 }
 
-void worker_may_block(struct worker *w)
+int worker_may_block(struct worker *w)
 {
 	assert_ptr_equal(w, &worker);
 	worker.has_seat = false;
+	return 0;
 }
 
 static int reset(void **state)
