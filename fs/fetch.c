@@ -146,6 +146,8 @@ static struct fetch *dequeue(struct fetch_queue *queue)
 
 void fetch_start(struct worker *w, struct fetch *fetch)
 {
+	int ret = 0;
+
 	if (look(w, fetch)) {
 		fetch->done(w, fetch, 0);
 		return;
@@ -155,8 +157,11 @@ void fetch_start(struct worker *w, struct fetch *fetch)
 		return;
 	}
 	if (w->has_seat && is_before(&w->fs->slow_until_ns))
-		worker_may_block(w);
-	wait_for(w, fetch);
+		ret = worker_may_block(w);
+	if (ret)
+		fetch->done(w, fetch, ret);
+	else
+		wait_for(w, fetch);
 }
 
 bool fetch_run(struct worker *w)

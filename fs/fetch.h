@@ -26,7 +26,8 @@ struct fetch_range {
 struct fetch {
 	int fd;
 	struct fetch_range ranges[2]; /* cut by what is there already */
-	/* @error: 0 or -errno; a file that ends before is -EIO */
+	/* @error: 0 or -errno; a file that ends before is -EIO, an interruption while
+	 * suspended -EINTR */
 	void (*done)(struct worker *w, struct fetch *fetch, int error);
 	struct fetch *next;
 };

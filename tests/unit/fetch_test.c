@@ -32,6 +32,7 @@ static struct {
 	unsigned nr_with_hsm; /* operations */
 	unsigned read_us;     /* what reading takes */
 	bool sleeps;	      /* meanwhile, as far as the kernel says */
+	bool interrupted;     /* whoever waits for the HSM */
 } store;
 
 static struct fs fs;
@@ -100,7 +101,7 @@ int worker_may_block(struct worker *w)
 {
 	assert_ptr_equal(w, &worker);
 	worker.has_seat = false;
-	return 0;
+	return store.interrupted ? -EINTR : 0;
 }
 
 static int reset(void **state)
@@ -303,6 +304,21 @@ static void others_do_not_wait_for_a_slow_store_that_cannot_tell(void **state)
 	assert_true(left);
 }
 
+static void whoever_is_interrupted_does_not_wait_for_it(void **state)
+{
+	struct job *job;
+
+	(void)state;
+	store.error = EOPNOTSUPP;
+	store.interrupted = true;
+	fs.slow_until_ns = UINT64_MAX;
+	job = start(0);
+	assert_int_equal(job->nr_done, 1);
+	assert_int_equal(job->error, -EINTR);
+	assert_int_equal(store.nr_waits, 0);
+	free(job);
+}
+
 static void whoever_is_preempted_keeps_the_seat(void **state)
 {
 	(void)state;
@@ -344,6 +360,8 @@ int main(void)
 		cmocka_unit_test_setup(a_store_that_cannot_tell_is_asked_once, reset),
 		cmocka_unit_test_setup(
 			others_do_not_wait_for_a_slow_store_that_cannot_tell, reset),
+		cmocka_unit_test_setup(whoever_is_interrupted_does_not_wait_for_it,
+				       reset),
 		cmocka_unit_test_setup(whoever_is_preempted_keeps_the_seat, reset),
 		cmocka_unit_test_setup(a_store_is_not_slow_for_ever, reset),
 		cmocka_unit_test_setup(errors_are_met_by_waiting, reset),
