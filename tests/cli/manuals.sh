@@ -6,7 +6,8 @@
 
 git clone -q "$WORK/repo.git" clone
 page() {
-	mandoc -T utf8 -O width=1000 "$(find clone/fs clone/hsm clone/mkfs -name "$1.8")" | col -bx
+	# (a letter, a backspace and the letter again is a bold one)
+	mandoc -T ascii -O width=1000 "$(find clone/fs clone/hsm clone/mkfs -name "$1.8")" | sed 's/.\x08//g'
 }
 long_options() {
 	grep -oE -- '(^|[^-[:alnum:]])--[a-z][a-z0-9-]+' | grep -oE -- '--.*' | sort -u

@@ -49,7 +49,7 @@ for kind in "" ,cache=writethrough ,cache=none; do
 		cat "$file" >/dev/null 2>err || code=$?
 		[ $code -ne 0 ] || die "$kind: $file was read to its end"
 		grep -q 'Input/output' err || die "$kind: $file: $(cat err)"
-		! printf x 2>err >>"$file" || die "$kind: $file was written to"
+		! printf x | dd of="$file" oflag=append conv=notrunc,fsync 2>err || die "$kind: $file was written to"
 	done
 	# Emptied, it is a good one.
 	for file in "$MNT"/*; do
