@@ -350,9 +350,10 @@ INSTALLED = $(patsubst %,$(PREFIX)/bin/%,hsmd hsmfs hsmsetup) \
 	    $(foreach m,$(MAN_PAGES),$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
 
 .PHONY: install uninstall clean help quickstart
+# Programs that can be read can be traced until they forbid it themselves: these cannot.
 install: all ## Install below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
-	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 711 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	ln -sf ../bin/hsmsetup $(DESTDIR)$(PREFIX)/sbin/mkfs.hsmfs
 	ln -sf ../bin/hsmsetup $(DESTDIR)$(PREFIX)/sbin/mount.hsmfs
 	for m in $(MAN_PAGES); do \

@@ -10,6 +10,10 @@ cd clone
 make -s CFLAGS=-O0 all
 make -s CFLAGS=-O0 DESTDIR="$T/root" PREFIX=/usr install >/dev/null
 "$T/root/usr/bin/hsmsetup" --help >/dev/null
+# Who may not read what he runs may not trace it either, from its first instruction on.
+for program in hsmd hsmfs hsmsetup; do
+	same "mode of $program" "$(stat -c %a "$T/root/usr/bin/$program")" 711
+done
 [ -x "$T/root/usr/sbin/mkfs.hsmfs" ] && [ -x "$T/root/usr/sbin/mount.hsmfs" ]
 make -s DESTDIR="$T/root" PREFIX=/usr uninstall >/dev/null
 same "left after uninstall" "$(find "$T/root" ! -type d)" ""
