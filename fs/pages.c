@@ -47,6 +47,22 @@ int pages_learn(struct worker *w, struct file *file)
 }
 
 /*
+ * Another machine may have changed the file last, and not come to the end of that: what
+ * is written behind an old last page would be cut off when that is settled later. 0, or
+ * an error that is not damage.
+ */
+static int settle_others(struct worker *w, struct file *file)
+{
+	int ret;
+
+	if (!file->writable || file->end_right)
+		return 0;
+	ret = pages_settle_tail(w, file);
+	file->end_right = !ret;
+	return ret == -EIO || ret == -EFBIG ? 0 : ret;
+}
+
+/*
  * The whole file, against other machines too where the store can do that (else they must
  * not write to one file at the same time). Nothing else is held meanwhile, so that two
  * machines cannot wait for each other.
@@ -70,7 +86,10 @@ static int lock_shared(struct worker *w, struct file *file, struct range *range)
 	range_set_outer(&file->pages, file->fd);
 	/* whoever finds no id in a file that is not empty reports the damage */
 	pages_learn(w, file);
-	return 0;
+	ret = settle_others(w, file);
+	if (ret)
+		range_release(&file->pages, range);
+	return ret;
 }
 
 int pages_lock(struct worker *w, struct file *file, struct range *range)

@@ -101,6 +101,10 @@ int pages_open_old(struct worker *w, const struct file *file, uint64_t index,
  */
 int pages_settle(struct worker *w, struct file *file);
 
+/* The same for what one interrupted operation may have left, at a cost that is bounded.
+ */
+int pages_settle_tail(struct worker *w, struct file *file);
+
 /*
  * Takes a page range of the file; waits if it must. What is in the way is most often the
  * worker's own, which then is completed first. 0, or -EINTR without it:

@@ -10,7 +10,7 @@
 #include "fs/volume/layout.h"
 #include "fs/worker.h"
 
-enum { SETTLE_PAGES = 65536, TORN_BYTES = 16 };
+enum { SETTLE_PAGES = 65536, SETTLE_TAIL = 1024, TORN_BYTES = 16 };
 
 /* Where a file should end. */
 struct end {
@@ -57,22 +57,23 @@ static int skip_data(const struct file *file, uint64_t pages, uint64_t *nr,
 	return 0;
 }
 
-/* The first of the last SETTLE_PAGES pages that are not in holes. */
-static int first_to_look_at(const struct file *file, uint64_t pages, uint64_t *first)
+/* The first of the last @nr pages that are not in holes. */
+static int first_to_look_at(const struct file *file, uint64_t pages, uint64_t nr,
+			    uint64_t *first)
 {
 	uint64_t left = UINT64_MAX, skip;
 	int ret;
 
 	*first = 0;
-	if (pages <= SETTLE_PAGES)
+	if (pages <= nr)
 		return 0;
 	ret = skip_data(file, pages, &left, first);
 	skip = UINT64_MAX - left;
-	if (ret || skip <= SETTLE_PAGES) {
+	if (ret || skip <= nr) {
 		*first = 0;
 		return ret;
 	}
-	skip -= SETTLE_PAGES;
+	skip -= nr;
 	return skip_data(file, pages, &skip, first);
 }
 
@@ -214,11 +215,11 @@ static int end_before(struct worker *w, const struct file *file, uint64_t first,
 }
 
 static int find_end(struct worker *w, const struct file *file, uint64_t pages,
-		    struct end *end)
+		    uint64_t nr, struct end *end)
 {
 	uint64_t last = pages - 1, before = last, first;
 	struct page_seal seal;
-	int ret = first_to_look_at(file, pages, &first);
+	int ret = first_to_look_at(file, pages, nr, &first);
 
 	if (!ret)
 		ret = find_old_end(w, file, first, last, end, &before);
@@ -256,7 +257,8 @@ static int make_end(struct worker *w, struct file *file, const struct end *end,
 	return ret;
 }
 
-int pages_settle(struct worker *w, struct file *file)
+/* Looks at the last @nr pages. */
+static int settle(struct worker *w, struct file *file, uint64_t nr)
 {
 	uint64_t pages, size;
 	struct end end;
@@ -268,7 +270,7 @@ int pages_settle(struct worker *w, struct file *file)
 		return ret;
 	if (!pages)
 		return -EIO;
-	ret = find_end(w, file, pages, &end);
+	ret = find_end(w, file, pages, nr, &end);
 	if (ret)
 		return ret;
 	size = end.content ? layout_page_start(end.last) + end.content : 0;
@@ -279,4 +281,14 @@ int pages_settle(struct worker *w, struct file *file)
 		log_warn("settled the end of a file at %llu bytes after an unclean close",
 			 (unsigned long long)size);
 	return ret;
+}
+
+int pages_settle(struct worker *w, struct file *file)
+{
+	return settle(w, file, SETTLE_PAGES);
+}
+
+int pages_settle_tail(struct worker *w, struct file *file)
+{
+	return settle(w, file, SETTLE_TAIL);
 }

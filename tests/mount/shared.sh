@@ -134,10 +134,29 @@ cmp got <(random_bytes 300000 shared)
 exec 5<&-
 others_may_write || die "a lock was left"
 
+# A machine that crashes before a file that it lengthened says where it ends now: what the
+# other one writes there is not lost with that.
+random_bytes 200000 old >"$A/grown"
+sync "$A/grown"
+backing=$(backing_of_size 200000)
+last=$(((200000 - 1 + 32) / 4064))
+dd if="$backing" of=old-last bs=4096 skip=$last status=none
+random_bytes 12000 lost >>"$A/grown"
+dd if=old-last of="$backing" bs=4096 seek=$last conv=notrunc status=none
+random_bytes 5000 new >>"$B/grown"
+sync "$B/grown"
+grown() { # where it is written was looked up before: what was lost is zeros
+	head -c 200000 "$1/grown" | cmp - <(random_bytes 200000 old)
+	tail -c +200001 "$1/grown" | head -c 12000 | cmp - <(head -c 12000 /dev/zero)
+	tail -c +212001 "$1/grown" | cmp - <(random_bytes 5000 new)
+}
+grown "$A"
+
 # The volume is looked at when it is next mounted alone, and all is well.
 hsmsetup close "$B"
 close_volume
 open_volume
 same "bytes" "$(stat -c %s "$A/page")" 601
+grown "$A"
 ! cat "$A"/* 2>&1 >/dev/null | grep . || die "damage"
 close_volume
