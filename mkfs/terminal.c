@@ -16,7 +16,8 @@
  * Not SIGTTIN and SIGTTOU: a background process is to be stopped before it touches the
  * terminal of whoever is in front.
  */
-static const int fatal[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+static const int fatal[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP,
+			    SIGALRM, SIGPIPE, SIGUSR1, SIGUSR2};
 
 enum { NR_SIGNALS = sizeof(fatal) / sizeof(*fatal) };
 

@@ -44,6 +44,15 @@ expect_exit 0 type "trap : INT; $open; stty -a" $'\003'
 ! is_mounted "$MNT" || die "mounted after an interrupt"
 grep -q ' echo ' out || die "the terminal does not echo any more: $(cat out)"
 
+# So it is with every signal that may end it, once the terminal does not echo.
+for signal in TERM HUP ALRM PIPE USR1 USR2; do
+	expect_exit 0 type "trap : HUP
+		(until stty -a </dev/tty | grep -q -e ' -echo '; do sleep 0.1; done
+		pkill -$signal -P \$\$ -x hsmsetup) &
+		$open; [ \$? -eq $((128 + $(kill -l $signal))) ] || exit 80
+		! stty -a | grep -q -e ' -echo ' || exit 81"
+done
+
 # A crash in the middle of luksKillSlot leaves a copy of the header with the slot. A wrong
 # passphrase tries that one too, but the right one after it does not bring the slot back.
 printf hocuspocus >pass
