@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fs/engine.h"
 #include "fs/worker.h"
+#include "hsm/api/deadline.h"
 
 enum { WIPE_TRIES = 100, WIPE_TRY_MS = 20 };
 
@@ -204,19 +204,6 @@ void crew_wake(struct crew *crew)
 	eventfd_write(crew->wake_fd, 1);
 }
 
-static struct timespec soon(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	ts.tv_nsec += WIPE_TRY_MS * 1000000L;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_nsec -= 1000000000;
-		ts.tv_sec++;
-	}
-	return ts;
-}
-
 /* The lock is held. */
 static bool all_wiped(const struct crew *crew)
 {
@@ -231,11 +218,12 @@ void crew_wipe(struct crew *crew)
 	crew->nr_wiped = 0;
 	pthread_cond_broadcast(&crew->seat_free);
 	for (int i = 0; i < WIPE_TRIES && !all_wiped(crew); i++) {
-		struct timespec until = soon();
+		struct timespec until = deadline_in(WIPE_TRY_MS);
 
 		crew_wake(crew);
 		while (!all_wiped(crew) &&
-		       !pthread_cond_timedwait(&crew->wiped, &crew->lock, &until))
+		       !pthread_cond_clockwait(&crew->wiped, &crew->lock, CLOCK_MONOTONIC,
+					       &until))
 			;
 	}
 	pthread_mutex_unlock(&crew->lock);

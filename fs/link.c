@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "fs/link.h"
 #include "hsm/api/client.h"
+#include "hsm/api/deadline.h"
 #include "hsm/api/queue.h"
 
-enum { WAIT_SLICE_NS = 100000000 };
+enum { WAIT_SLICE_MS = 100 };
 
 struct link {
 	pthread_mutex_t lock; /* guards hsm: held for every call on it */
@@ -46,16 +46,12 @@ int link_create(const uint8_t ticket[WIRE_TICKET_BYTES], struct link **out, char
 		size_t why_len)
 {
 	struct link *link = calloc(1, sizeof(*link));
-	pthread_condattr_t attr;
 	int ret;
 
 	if (!link)
 		return -ENOMEM;
 	pthread_mutex_init(&link->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&link->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&link->changed, NULL);
 	ret = connect_with(ticket, &link->hsm, &link->volume, why, why_len);
 	if (ret) {
 		link_destroy(link);
@@ -211,15 +207,9 @@ void link_shut(struct link *link)
 
 static void wait_slice(struct link *link)
 {
-	struct timespec until;
+	struct timespec until = deadline_in(WAIT_SLICE_MS);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WAIT_SLICE_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	pthread_cond_timedwait(&link->changed, &link->lock, &until);
+	pthread_cond_clockwait(&link->changed, &link->lock, CLOCK_MONOTONIC, &until);
 }
 
 int link_wait(struct link *link, bool (*interrupted)(void *arg), void *arg)

@@ -5,10 +5,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stddef.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { WAIT_SLICE_NS = 100000000 };
+#include "hsm/api/deadline.h"
+
+enum { WAIT_SLICE_MS = 100 };
 
 /* There may be a million locks, and few are waited for. */
 static struct guard {
@@ -59,14 +60,8 @@ bool range_try(struct range_lock *lock, struct range *range)
 /* True if something was freed before a slice of time was over. */
 static bool wait_slice(struct guard *guard)
 {
-	struct timespec until;
+	struct timespec until = deadline_in(WAIT_SLICE_MS);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WAIT_SLICE_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
 	return !pthread_cond_clockwait(&guard->freed, &guard->mutex, CLOCK_MONOTONIC,
 				       &until);
 }

@@ -7,8 +7,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "hsm/api/deadline.h"
 #include "hsm/api/secmem.h"
 #include "hsm/audit.h"
 #include "hsm/clock.h"
@@ -27,6 +27,7 @@ enum {
 	REST_AFTER_MS = 1000, /* without work, a queue's memory is let go */
 	RESTING_MS = 10000,   /* nothing depends on waking then */
 	EARLY_WAKE_BYTES = 65536,
+	JOIN_TRY_MS = 2,
 	DEEP_BATCH = 4, /* its client has much to do before it submits again */
 };
 
@@ -401,13 +402,9 @@ static void join_thread(struct service *service)
 
 	do {
 		ring_wake(&service->shared->sq_tail);
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += 2000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_nsec -= 1000000000;
-			until.tv_sec++;
-		}
-	} while (pthread_timedjoin_np(service->thread, NULL, &until) == ETIMEDOUT);
+		until = deadline_in(JOIN_TRY_MS);
+	} while (pthread_clockjoin_np(service->thread, NULL, CLOCK_MONOTONIC, &until) ==
+		 ETIMEDOUT);
 }
 
 void service_stop(struct service *service)

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When to stop waiting, by CLOCK_MONOTONIC, which nobody sets. */
+#ifndef HSM_API_DEADLINE_H
+#define HSM_API_DEADLINE_H
+
+#include <time.h>
+
+/* For pthread_cond_clockwait(3) and the like: @ms milliseconds, fewer than 1000, from
+ * now. */
+static inline struct timespec deadline_in(unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)ms * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	return until;
+}
+
+#endif
