@@ -6,9 +6,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "fs/deadline.h"
 #include "fs/engine.h"
 #include "fs/worker.h"
-#include "hsm/api/deadline.h"
 
 enum { WIPE_TRIES = 100, WIPE_TRY_MS = 20 };
 

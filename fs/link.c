@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/deadline.h"
 #include "fs/link.h"
 #include "hsm/api/client.h"
-#include "hsm/api/deadline.h"
 #include "hsm/api/queue.h"
 
 enum { WAIT_SLICE_MS = 100 };

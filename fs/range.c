@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <unistd.h>
 
-#include "hsm/api/deadline.h"
+#include "fs/deadline.h"
 
 enum { WAIT_SLICE_MS = 100 };
 

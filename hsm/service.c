@@ -7,8 +7,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include "hsm/api/deadline.h"
 #include "hsm/api/secmem.h"
 #include "hsm/audit.h"
 #include "hsm/clock.h"
@@ -27,7 +27,7 @@ enum {
 	REST_AFTER_MS = 1000, /* without work, a queue's memory is let go */
 	RESTING_MS = 10000,   /* nothing depends on waking then */
 	EARLY_WAKE_BYTES = 65536,
-	JOIN_TRY_MS = 2,
+	JOIN_TRY_US = 200,
 	DEEP_BATCH = 4, /* its client has much to do before it submits again */
 };
 
@@ -398,13 +398,10 @@ out:
  */
 static void join_thread(struct service *service)
 {
-	struct timespec until;
-
 	do {
 		ring_wake(&service->shared->sq_tail);
-		until = deadline_in(JOIN_TRY_MS);
-	} while (pthread_clockjoin_np(service->thread, NULL, CLOCK_MONOTONIC, &until) ==
-		 ETIMEDOUT);
+		usleep(JOIN_TRY_US);
+	} while (pthread_tryjoin_np(service->thread, NULL) == EBUSY);
 }
 
 void service_stop(struct service *service)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When to stop waiting, by CLOCK_MONOTONIC, which nobody sets. */
-#ifndef HSM_API_DEADLINE_H
-#define HSM_API_DEADLINE_H
+#ifndef FS_DEADLINE_H
+#define FS_DEADLINE_H
 
 #include <time.h>
 
