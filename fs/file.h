@@ -46,6 +46,12 @@ struct file {
 void file_init(struct file *file);
 void file_fini(struct file *file);
 
+/*
+ * Takes inode->lock. Who has it may be waiting for others or for a suspended volume: then
+ * somebody else receives requests meanwhile.
+ */
+void file_lock(struct worker *w, struct inode *inode);
+
 /* In the flags of an open: for execve(2). The kernel's __FMODE_EXEC. */
 enum { FILE_OPEN_EXEC = 0x20 };
 
