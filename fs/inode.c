@@ -290,21 +290,48 @@ static struct inode *add(struct inode_table *table, const struct stat *st, uint6
 	return inode;
 }
 
-/* What the kernel hears when it did not know the inode, and then believes. */
+/* What the kernel hears when it does not know the inode, and then believes. */
 static void told(struct inode *inode, const struct stat *st)
 {
 	inode->mtime = st->st_mtim;
 	__atomic_store_n(&inode->backing_size, (uint64_t)st->st_size, __ATOMIC_RELAXED);
 }
 
+static int look(int dirfd, const char *name, struct stat *st)
+{
+	return fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+}
+
+/*
+ * The kernel may have known @inode by another name, written to it and forgotten it, all
+ * since @st was found, before which it had forgotten @nr_forgotten inodes. table->lock is
+ * held, which it cannot do so again without.
+ */
+static int tell(struct inode_table *table, struct inode *inode, int dirfd,
+		const char *name, uint64_t nr_forgotten, struct stat *st)
+{
+	int ret = 0;
+
+	if (table->nr_forgotten != nr_forgotten)
+		ret = look(dirfd, name, st);
+	if (!ret && st->st_ino != inode->ino)
+		ret = -ESTALE;
+	if (!ret)
+		told(inode, st);
+	return ret;
+}
+
 int inode_get(struct fs *fs, struct inode *parent, int dirfd, const char *name,
-	      const struct stat *st, struct inode **out)
+	      struct stat *st, struct inode **out)
 {
 	struct inode_table *table = fs->inodes;
+	uint64_t nr_forgotten = __atomic_load_n(&table->nr_forgotten, __ATOMIC_SEQ_CST);
 	struct inode *inode;
 	uint64_t mark;
-	int ret = -EIO;
+	int ret = look(dirfd, name, st);
 
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&table->lock);
 	inode = find_backing(table, st);
 	if (!inode) {
@@ -316,17 +343,16 @@ int inode_get(struct fs *fs, struct inode *parent, int dirfd, const char *name,
 			inode = add(table, st, mark);
 	}
 	if (inode == table->root)
-		goto out;
-	ret = inode ? link_remember(inode, parent, name) : -ENOMEM;
-	if (ret) {
-		if (inode)
-			free_chain(bury(table, inode));
-		goto out;
-	}
-	if (!inode->nr_lookups++)
-		told(inode, st);
+		ret = -EIO;
+	else
+		ret = inode ? link_remember(inode, parent, name) : -ENOMEM;
+	if (!ret && !inode->nr_lookups)
+		ret = tell(table, inode, dirfd, name, nr_forgotten, st);
+	if (!ret)
+		inode->nr_lookups++;
+	else if (inode)
+		free_chain(bury(table, inode));
 	*out = inode;
-out:
 	pthread_mutex_unlock(&table->lock);
 	return ret;
 }
@@ -364,6 +390,8 @@ void inode_forget(struct fs *fs, struct inode *inode, uint64_t nr)
 
 	pthread_mutex_lock(&fs->inodes->lock);
 	inode->nr_lookups -= nr < inode->nr_lookups ? nr : inode->nr_lookups;
+	if (!inode->nr_lookups)
+		__atomic_add_fetch(&fs->inodes->nr_forgotten, 1, __ATOMIC_SEQ_CST);
 	dead = bury(fs->inodes, inode);
 	pthread_mutex_unlock(&fs->inodes->lock);
 	free_and_trim(fs, dead);

@@ -104,12 +104,13 @@ void inode_table_destroy(struct inode_table *table);
 struct inode *inode_root(struct fs *fs);
 
 /*
- * The inode for backing (@st) found as @name in @parent, whose descriptor is @dirfd, made
- * if it is new; one lookup reference more. Remembers the name. The tree is held. -ENOMEM,
- * -EIO (the root inside itself).
+ * The inode, with its backing's attributes, that is @name in @parent, whose descriptor is
+ * @dirfd, made if it is new; one lookup reference more. Remembers the name. The tree is
+ * held. -ENOENT, -ENOMEM, -EIO (the root inside itself), -ESTALE (changed behind our back
+ * meanwhile)...
  */
 int inode_get(struct fs *fs, struct inode *parent, int dirfd, const char *name,
-	      const struct stat *st, struct inode **out);
+	      struct stat *st, struct inode **out);
 
 /*
  * The inode for backing (@st), just made without a name, that @fd (copied) leads to; one

@@ -14,7 +14,8 @@ struct inode_table {
 	struct inode **buckets;
 	size_t nr_buckets; /* a power of two */
 	size_t nr_hashed;
-	size_t nr_freed; /* since memory was given back */
+	size_t nr_freed;       /* since memory was given back */
+	uint64_t nr_forgotten; /* by the kernel; atomic */
 	struct inode *root;
 	uint32_t last_mark;		    /* of inode_link.unsynced */
 	uint32_t last_tag, last_generation; /* of numbers that do not last */

@@ -44,11 +44,8 @@ int ns_seal_new(struct worker *w, struct inode *dir, const char *plain,
 int ns_entry_at(struct fs *fs, struct inode *dir, int dirfd, const char *entry,
 		struct ns_entry *out)
 {
-	int ret;
+	int ret = inode_get(fs, dir, dirfd, entry, &out->attr, &out->inode);
 
-	if (fstatat(dirfd, entry, &out->attr, AT_SYMLINK_NOFOLLOW))
-		return -errno;
-	ret = inode_get(fs, dir, dirfd, entry, &out->attr, &out->inode);
 	if (!ret)
 		inode_plain(&out->attr);
 	return ret;

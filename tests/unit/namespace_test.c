@@ -472,6 +472,57 @@ static void the_first_fsync_syncs_what_is_new_above(void **state)
 	assert_int_equal(blocking_calls, 8);
 }
 
+/* What is done behind the next look at an entry. */
+static struct {
+	struct volume *v;
+	struct inode *inode; /* NULL: nothing */
+	int fd;
+} meanwhile;
+
+int __real_fstatat64(int dirfd, const char *name, struct stat *st, int flags);
+int __wrap_fstatat64(int dirfd, const char *name, struct stat *st, int flags);
+
+int __wrap_fstatat64(int dirfd, const char *name, struct stat *st, int flags)
+{
+	int ret = __real_fstatat64(dirfd, name, st, flags);
+	struct inode *inode = meanwhile.inode;
+
+	meanwhile.inode = NULL;
+	if (inode) {
+		assert_int_equal(ftruncate(meanwhile.fd, 3000), 0);
+		inode_forget(&meanwhile.v->fs, inode, 1);
+	}
+	return ret;
+}
+
+/* Else the kernel, which then believes its own size, would for good have the old one. */
+static void a_file_forgotten_while_it_is_looked_up(void **state)
+{
+	struct volume *v = *state;
+	struct inode *f = must_create(v, ROOT, "f");
+	struct ns_entry entry;
+
+	assert_int_equal(ns_link(W, f, ROOT, "g", &entry), 0);
+	for (int kept = 0; kept < 2; kept++) {
+		volume_remount(v);
+		f = must_find(v, ROOT, "f");
+		if (kept)
+			inode_hold(&v->fs, f);
+		meanwhile.v = v;
+		meanwhile.fd = inode_open_backing(&v->fs, f, O_RDWR);
+		assert_true(meanwhile.fd >= 0);
+		assert_int_equal(ftruncate(meanwhile.fd, 2000), 0);
+		meanwhile.inode = f;
+		assert_int_equal(ns_lookup(W, ROOT, "g", &entry), 0);
+		assert_null(meanwhile.inode);
+		assert_int_equal(entry.attr.st_size, layout_plain_size(3000));
+		assert_int_equal(entry.inode->backing_size, 3000);
+		if (kept)
+			inode_release(&v->fs, f);
+		close(meanwhile.fd);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -496,6 +547,7 @@ int main(void)
 		TEST(times_of_a_removed_file_can_be_written),
 		TEST(attributes),
 		TEST(the_first_fsync_syncs_what_is_new_above),
+		TEST(a_file_forgotten_while_it_is_looked_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
