@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "fs/fs.h"
 #include "fs/fuse_loop.h"
@@ -28,7 +29,7 @@ struct suspender {
 	atomic_bool again; /* from the start, what was read meanwhile included */
 };
 
-enum { LOOK_MS = 1 };
+enum { LOOK_MS = 1, LAST_DROP_MS = 200 };
 
 /*
  * The kernel writes an inode's dirty pages to us before it drops them. Ends early when
@@ -170,6 +171,14 @@ void suspend_lost(struct suspender *suspender)
 		log_warn("what the kernel has cached of the volume stays (no thread)");
 }
 
+/* Not for ever: what is being written or read waits until the keys are back. */
+static void wait_last_drop(const struct suspender *suspender)
+{
+	for (int ms = 0; ms < LAST_DROP_MS && atomic_load(&suspender->dropping);
+	     ms += LOOK_MS)
+		usleep(LOOK_MS * 1000);
+}
+
 int suspend_volume(struct suspender *suspender)
 {
 	int ret;
@@ -180,6 +189,7 @@ int suspend_volume(struct suspender *suspender)
 	if (ret)
 		return ret;
 	ret = link_lock(suspender->fs->link);
-	suspend_lost(suspender);
+	suspend_lost(suspender); /* what was read since it was dropped goes as well */
+	wait_last_drop(suspender);
 	return ret;
 }
