@@ -176,9 +176,10 @@ UNIT_SRC_rename_test := $(SRC_NAMESPACE)
 UNIT_SRC_search_test := $(SRC_NAMESPACE)
 
 # Functions that a test puts its own before: the backing store's system calls, which it has
-# fail or records, or between which others work, and the state directory's; a yield, which it counts; one of ours that it
-# breaks on purpose; what the HSM answers; how much memory there is; how long a passphrase
-# takes; what the embedded TPM answers; whether an engine can be used.
+# fail or records, or between which others work, and the state directory's; a yield, which
+# it counts; one of ours that it breaks on purpose; what the HSM answers; how much memory
+# there is; how long a passphrase takes; what the embedded TPM answers; whether an engine can
+# be used.
 WRAP_STORE := pread64 pwrite64 ftruncate64 fallocate64 fdatasync fsync
 UNIT_WRAP_fault_test := $(WRAP_STORE)
 UNIT_WRAP_crash_test := $(WRAP_STORE)
