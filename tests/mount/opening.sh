@@ -59,7 +59,37 @@ meet() {
 	PYTHON
 }
 
+# in_memory FILE: how many of its pages the kernel holds as soon as it is open (mincore(2))
+in_memory() {
+	/usr/bin/python3 - "$1" <<-'PYTHON'
+		import ctypes, mmap, os, sys
+		fd = os.open(sys.argv[1], os.O_RDONLY)
+		size = os.fstat(fd).st_size
+		memory = mmap.mmap(fd, size, access=mmap.ACCESS_COPY)
+		pages = (ctypes.c_ubyte * ((size + 4095) // 4096))()
+		address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+		libc = ctypes.CDLL(None, use_errno=True)
+		ret = libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), pages)
+		assert ret == 0, os.strerror(ctypes.get_errno())
+		print(sum(page & 1 for page in pages))
+	PYTHON
+}
+
 new_volume
+for size in 1 4064 65536 65537; do
+	random_bytes $size $size >"$MNT/$size"
+done
+for options in rw workers=4 cache=writethrough; do
+	close_volume
+	open_volume -o "$options"
+	same "$options: pages of one byte" "$(in_memory "$MNT/1")" 1
+	same "$options: pages of 4064 bytes" "$(in_memory "$MNT/4064")" 1
+	same "$options: pages of 64 KiB" "$(in_memory "$MNT/65536")" 16
+	same "$options: pages of more" "$(in_memory "$MNT/65537")" 0
+	for size in 1 4064 65536 65537; do
+		cmp "$MNT/$size" <(random_bytes $size $size)
+	done
+done
 close_volume
 for options in rw workers=4 cache=writethrough; do
 	for who in reader writer truncater; do
