@@ -273,13 +273,15 @@ bool file_may_give(struct worker *w, struct inode *inode, uint32_t max)
 	if (w->fs->shared || !size || size > max ||
 	    __atomic_load_n(&inode->marks, __ATOMIC_SEQ_CST) & INODE_GIVEN)
 		return false;
-	file->giving = (struct range){.first = 0, .last = RANGE_END};
 	if (pthread_mutex_trylock(&inode->lock))
 		return false;
-	if (file->nr_open == 1 && range_try(&file->pages, &file->giving)) {
+	if (file->nr_open == 1) {
+		file->giving = (struct range){.first = 0, .last = RANGE_END};
+		may = range_try(&file->pages, &file->giving);
+	}
+	if (may) {
 		__atomic_or_fetch(&inode->marks, INODE_GIVEN, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&file->being_given, true, __ATOMIC_SEQ_CST);
-		may = true;
 	}
 	pthread_mutex_unlock(&inode->lock);
 	return may;
