@@ -348,11 +348,12 @@ int inode_get(struct fs *fs, struct inode *parent, int dirfd, const char *name,
 		ret = inode ? link_remember(inode, parent, name) : -ENOMEM;
 	if (!ret && !inode->nr_lookups)
 		ret = tell(table, inode, dirfd, name, nr_forgotten, st);
-	if (!ret)
+	if (!ret) {
 		inode->nr_lookups++;
-	else if (inode)
+		*out = inode;
+	} else if (inode) {
 		free_chain(bury(table, inode));
-	*out = inode;
+	}
 	pthread_mutex_unlock(&table->lock);
 	return ret;
 }
