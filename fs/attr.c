@@ -153,8 +153,9 @@ int attr_set(struct worker *w, struct inode *inode, unsigned changes,
 	/* a time that was given stays: what is written meanwhile may have moved @out's */
 	if ((changes & ATTR_MTIME) && (ret || want->st_mtim.tv_nsec == UTIME_NOW))
 		inode_set_mtime(worker_fs(w), inode, ret ? &before : &out->st_mtim);
+	/* it may have been closed meanwhile: who opens it then begins without */
 	if (ret && redate)
-		file_still_written_back(inode);
+		file_written_back(inode);
 	return ret;
 }
 

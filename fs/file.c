@@ -27,12 +27,6 @@ bool file_being_dated(struct inode *inode)
 	       INODE_REDATE;
 }
 
-/* It may have been closed meanwhile: who opens it then begins without. */
-void file_still_written_back(struct inode *inode)
-{
-	file_written_back(inode);
-}
-
 static bool same_time(const struct timespec *a, const struct timespec *b)
 {
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;

@@ -81,11 +81,10 @@ void file_written_back(struct inode *inode);
 
 /*
  * For a regular file, open or not: the kernel is about to have its mtime set, which
- * closing then need not do. True if it would have; then file_still_written_back() says
- * that it was not set after all. Neither waits for anybody.
+ * closing then need not do. True if it would have; then file_written_back() says that it
+ * was not set after all. Neither waits for anybody.
  */
 bool file_being_dated(struct inode *inode);
-void file_still_written_back(struct inode *inode);
 
 /* Returns close(2)'s error, if any. */
 int file_close(struct worker *w, struct inode *inode);

@@ -390,7 +390,7 @@ static void a_page_that_is_being_written_does_not_disprove_the_id(void **state)
 static void *setting_failed(void *arg)
 {
 	(void)arg;
-	file_still_written_back(&store.inode);
+	file_written_back(&store.inode);
 	return NULL;
 }
 

@@ -185,7 +185,7 @@ bool file_being_dated(struct inode *inode)
 	return false;
 }
 
-void file_still_written_back(struct inode *inode)
+void file_written_back(struct inode *inode)
 {
 	(void)inode;
 }
