@@ -10,7 +10,7 @@
 #include "fs/volume/layout.h"
 #include "fs/worker.h"
 
-enum { SETTLE_PAGES = 65536, SETTLE_TAIL = 1024, TORN_BYTES = 16 };
+enum { SETTLE_PAGES = 65536, SETTLE_TAIL = 1024, TORN_BYTES = 4 };
 
 /* Where a file should end. */
 struct end {
@@ -114,24 +114,26 @@ static int read_seal(const struct file *file, uint64_t index, struct page_seal *
 
 /*
  * Whether the end of page @index was cut off: its length was not on disk yet, so it was
- * not promised. If the file grew again there are zeros where its content should end, and
- * fewer of them than TORN_BYTES say nothing. 1, 0 or -errno.
+ * not promised. If the file grew again there are zeros where its content should end: one
+ * where it should end the file too, TORN_BYTES else, since fewer say nothing. 1, 0 or
+ * -errno.
  */
 static int is_torn(const struct file *file, uint64_t index, const struct page_seal *seal)
 {
+	uint32_t there = pages_on_disk(file, index);
 	uint32_t end = page_overhead(index) + seal->length;
+	uint32_t nr = end < there ? 1 : TORN_BYTES;
 	uint8_t tail[TORN_BYTES];
 	int ret;
 
 	if (seal->version != PAGE_FORMAT_VERSION || seal->length > page_capacity(index))
 		return 0;
-	if (end > pages_on_disk(file, index))
+	if (end > there)
 		return 1;
-	if (seal->length < TORN_BYTES)
+	if (seal->length < nr)
 		return 0;
-	ret = pages_read_backing(file->fd, tail, TORN_BYTES,
-				 index * PAGE_BYTES + end - TORN_BYTES);
-	return ret ? ret : is_zero(tail, TORN_BYTES);
+	ret = pages_read_backing(file->fd, tail, nr, index * PAGE_BYTES + end - nr);
+	return ret ? ret : is_zero(tail, nr);
 }
 
 /* Whether nothing was ever written to page @index. 1, 0 or -errno. */
