@@ -163,21 +163,39 @@ uint32_t pages_on_disk(const struct file *file, uint64_t index)
 	return end - start < PAGE_BYTES ? (uint32_t)(end - start) : PAGE_BYTES;
 }
 
-int pages_open_old(struct worker *w, const struct file *file, uint64_t index,
-		   uint32_t len, uint32_t *flags)
+/*
+ * Sealing a page anew verifies it as opening it does, but brings no content out: it is
+ * not among what a session may read, and a write must not fail when that is used up.
+ */
+static struct ring_sqe sqe_verify(const struct worker *w, const struct file *file,
+				  uint64_t index, uint32_t len)
 {
-	struct engine_op op = {.sqe = {.op = RING_OPEN,
-				       .count = 1,
-				       .flags = file->sparse ? RING_OPEN_HOLES : 0,
-				       .first_page = index,
-				       .src = engine_offset(&w->engine, w->slot->old),
-				       .src_len = len,
-				       .dst = engine_offset(&w->engine, w->slot->sealed),
-				       .dst_len = PAGE_BYTES}};
-	int ret;
+	uint32_t old = engine_offset(&w->engine, w->slot->old);
+	struct ring_sqe sqe = {.op = RING_SEAL,
+			       .count = 1,
+			       .flags = file->sparse ? RING_OPEN_HOLES : 0,
+			       .first_page = index,
+			       .last_len = len - page_overhead(index),
+			       .dst = engine_offset(&w->engine, w->slot->sealed),
+			       .dst_len = PAGE_BYTES,
+			       .old_first = old,
+			       .old_first_len = len};
 
-	memcpy(op.sqe.file_id, file->id, PAGE_ID_BYTES);
-	ret = engine_call(w, &op);
+	memcpy(sqe.file_id, file->id, PAGE_ID_BYTES);
+	if (w->fs->read_only) { /* may not seal */
+		sqe.op = RING_OPEN;
+		sqe.src = old;
+		sqe.src_len = len;
+	}
+	return sqe;
+}
+
+int pages_verify_old(struct worker *w, const struct file *file, uint64_t index,
+		     uint32_t len, uint32_t *flags)
+{
+	struct engine_op op = {.sqe = sqe_verify(w, file, index, len)};
+	int ret = engine_call(w, &op);
+
 	explicit_bzero(w->slot->sealed, PAGE_BYTES);
 	*flags = op.cqe.flags;
 	if (op.cqe.header_flags & FILE_SPARSE)
@@ -185,17 +203,17 @@ int pages_open_old(struct worker *w, const struct file *file, uint64_t index,
 	return ret == -EBADMSG ? -EIO : ret;
 }
 
-/* Reads page @index to slot->old and opens it. */
+/* Reads page @index to slot->old and verifies it. */
 static int check_page(struct worker *w, const struct file *file, uint64_t index,
 		      uint32_t *flags)
 {
 	uint32_t len = pages_on_disk(file, index);
 	int ret = pages_read_backing(file->fd, w->slot->old, len, index * PAGE_BYTES);
 
-	return ret ? ret : pages_open_old(w, file, index, len, flags);
+	return ret ? ret : pages_verify_old(w, file, index, len, flags);
 }
 
-/* The flags of page 0 count only once it has been opened. */
+/* The flags of page 0 count only once it has been verified. */
 static int authenticate_flags(struct worker *w, struct file *file)
 {
 	uint32_t flags;

@@ -88,11 +88,11 @@ void pages_set_backing_size(struct file *file, uint64_t size);
 enum { PAGES_SAW_SPARSE = 1 << 16 }; /* page 0's header has FILE_SPARSE */
 
 /*
- * Opens the page of @len bytes in slot->old and wipes its content. @flags: RING_SAW_*,
+ * Whether the page of @len bytes in slot->old verifies. @flags: RING_SAW_*,
  * PAGES_SAW_SPARSE. 0, -EIO...
  */
-int pages_open_old(struct worker *w, const struct file *file, uint64_t index,
-		   uint32_t len, uint32_t *flags);
+int pages_verify_old(struct worker *w, const struct file *file, uint64_t index,
+		     uint32_t len, uint32_t *flags);
 
 /*
  * After an unclean end: gives the file the end that its pages tell, fs/FORMAT.md, section

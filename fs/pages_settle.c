@@ -100,7 +100,8 @@ static int try_page(struct worker *w, const struct file *file, uint64_t index,
 	memcpy(&seal, w->slot->old, sizeof(seal));
 	if (!seal.length || seal.length > there)
 		return -EIO;
-	ret = pages_open_old(w, file, index, page_overhead(index) + seal.length, &flags);
+	ret = pages_verify_old(w, file, index, page_overhead(index) + seal.length,
+			       &flags);
 	*end = (struct end){.last = index,
 			    .content = seal.length,
 			    .final = flags & RING_SAW_FINAL_LAST};

@@ -121,7 +121,8 @@ struct ring_cqe {
 	uint64_t generation;
 	uint32_t bad_page; /* -EBADMSG: index within the extent or batch */
 	uint32_t flags;
-	uint32_t header_flags; /* OPEN of page 0: FILE_* as authenticated */
+	uint32_t header_flags; /* OPEN of page 0, SEAL's old one: FILE_* as authenticated
+				*/
 	uint8_t reserved[12];
 };
 

@@ -60,8 +60,27 @@ fi
 grep -qi quota err || die "$(cat err)"
 [ "$(field over_limit)" -gt 0 ]
 hsmsetup status "$MNT" | grep -q "read limit"
-# Writing goes on.
+# Writing goes on, also in place and at the end of files that cannot be read.
+read_byte() {
+	dd if="$MNT/file" iflag=direct,skip_bytes bs=1 skip="$1" count=1 status=none >/dev/null 2>&1
+}
+for _ in $(seq 2000); do # each byte costs its page
+	read_byte 100000 || break
+done
+! read_byte 100000 || die "a page can be read"
 random_bytes 200000 b >"$MNT/second"
 sync "$MNT/second"
+random_bytes 4096 c | dd of="$MNT/file" bs=4096 seek=100 conv=notrunc,fsync status=none
+random_bytes 8192 d | dd of="$MNT/file" bs=8192 seek=3010560 oflag=seek_bytes conv=notrunc,fsync status=none
+truncate -s 3018750 "$MNT/file"
 kill_all hsmd TERM
 jq -es 'any(.event == "over-limit")' "$HSMFS_STATE_DIR/audit.jsonl" >/dev/null
+hsmsetup luksResume --max-bytes 1G/1h --key-file "$KEY" "$MNT"
+{
+	random_bytes 3000000 a | head -c 409600
+	random_bytes 4096 c
+	random_bytes 3000000 a | tail -c +413697
+	head -c 10560 /dev/zero
+	random_bytes 8192 d | head -c 8190
+} | cmp - "$MNT/file"
+cmp "$MNT/second" <(random_bytes 200000 b)
