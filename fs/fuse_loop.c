@@ -35,6 +35,7 @@ enum {
 	/* so that the payload of a WRITE lands on a page boundary */
 	WRITE_HEADERS = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in),
 	REQUEST_MAX = WRITE_HEADERS + ENGINE_DATA_BYTES,
+	INTERNAL_ERRNO = 512, /* from here on they are the kernel's own */
 };
 
 struct loop {
@@ -387,6 +388,16 @@ static void amend_open(const struct fuse_out_header *header, struct iovec *iov)
 		open[-1].open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
 }
 
+/*
+ * Some stores give out errors that are the kernel's own. It takes no answer with one, and
+ * whoever waits for that would do so for ever.
+ */
+static void amend_error(struct fuse_out_header *header)
+{
+	if (header->error <= -INTERNAL_ERRNO)
+		header->error = -EIO;
+}
+
 static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct loop *loop = current ? current->loop : NULL;
@@ -394,6 +405,7 @@ static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
 	(void)userdata;
 	if (!loop) /* a notification, from another thread */
 		return writev(fd, iov, count);
+	amend_error(iov[0].iov_base);
 	if (loop->init_pending && count == 2) {
 		loop->init_pending = false;
 		amend_init(loop, iov[0].iov_base, &iov[1]);
