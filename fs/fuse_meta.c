@@ -7,6 +7,7 @@
 
 #include "fs/attr.h"
 #include "fs/fuse_entry.h"
+#include "fs/link.h"
 #include "fs/worker.h"
 #include "hsm/api/secmem.h"
 
@@ -14,7 +15,14 @@
 struct open_dir {
 	pthread_mutex_t lock;
 	struct ns_dir *dir;
+	struct open_dir *prev, *next; /* in open_dirs */
 };
+
+/* All of them, since they hold names. The lock comes before theirs. */
+static struct {
+	pthread_mutex_t lock;
+	struct open_dir *first;
+} open_dirs = {PTHREAD_MUTEX_INITIALIZER, NULL};
 
 static struct inode *inode_of(fuse_ino_t ino)
 {
@@ -217,6 +225,49 @@ static void do_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 				       inode_of(to_parent), to, flags));
 }
 
+static void add_open_dir(struct open_dir *handle)
+{
+	pthread_mutex_init(&handle->lock, NULL);
+	pthread_mutex_lock(&open_dirs.lock);
+	handle->next = open_dirs.first;
+	if (handle->next)
+		handle->next->prev = handle;
+	open_dirs.first = handle;
+	pthread_mutex_unlock(&open_dirs.lock);
+}
+
+static void end_open_dir(struct worker *w, struct open_dir *handle)
+{
+	pthread_mutex_lock(&open_dirs.lock);
+	if (handle->prev)
+		handle->prev->next = handle->next;
+	else
+		open_dirs.first = handle->next;
+	if (handle->next)
+		handle->next->prev = handle->prev;
+	pthread_mutex_unlock(&open_dirs.lock);
+	ns_closedir(w, handle->dir);
+	pthread_mutex_destroy(&handle->lock);
+	free(handle);
+}
+
+/* Who is listing it does the same afterwards. */
+static void forget_names(struct open_dir *handle)
+{
+	if (pthread_mutex_trylock(&handle->lock))
+		return;
+	ns_dir_forget(handle->dir);
+	pthread_mutex_unlock(&handle->lock);
+}
+
+void fuse_meta_forget_names(void)
+{
+	pthread_mutex_lock(&open_dirs.lock);
+	for (struct open_dir *handle = open_dirs.first; handle; handle = handle->next)
+		forget_names(handle);
+	pthread_mutex_unlock(&open_dirs.lock);
+}
+
 static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct open_dir *handle = calloc(1, sizeof(*handle));
@@ -229,24 +280,17 @@ static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	pthread_mutex_init(&handle->lock, NULL);
+	add_open_dir(handle);
 	fi->fh = (uintptr_t)handle;
 	fi->cache_readdir = fi->keep_cache = !worker_fs(worker_current())->shared;
-	if (fuse_reply_open(req, fi)) {
-		ns_closedir(fuse_entry_worker(req), handle->dir);
-		pthread_mutex_destroy(&handle->lock);
-		free(handle);
-	}
+	if (fuse_reply_open(req, fi))
+		end_open_dir(worker_current(), handle);
 }
 
 static void do_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct open_dir *handle = dir_of(fi);
-
 	(void)ino;
-	ns_closedir(fuse_entry_worker(req), handle->dir);
-	pthread_mutex_destroy(&handle->lock);
-	free(handle);
+	end_open_dir(fuse_entry_worker(req), dir_of(fi));
 	fuse_reply_err(req, 0);
 }
 
@@ -320,6 +364,8 @@ static void list(fuse_req_t req, size_t size, off_t offset,
 	pthread_mutex_lock(&handle->lock);
 	used = fill(req, buf, size, handle->dir, (uint64_t)offset, add);
 	pthread_mutex_unlock(&handle->lock);
+	if (!link_epoch(worker_fs(worker_current())->link))
+		forget_names(handle);
 	if (used < 0) {
 		fuse_reply_err(req, (int)-used);
 	} else {

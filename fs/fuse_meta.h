@@ -8,4 +8,7 @@ struct fuse_lowlevel_ops;
 /* Fills in the operations that are served here. */
 void fuse_meta_ops(struct fuse_lowlevel_ops *ops);
 
+/* Wipes the names that open directories hold; the link is down. Thread-safe. */
+void fuse_meta_forget_names(void);
+
 #endif

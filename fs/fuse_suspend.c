@@ -12,6 +12,7 @@
 
 #include "fs/fs.h"
 #include "fs/fuse_loop.h"
+#include "fs/fuse_meta.h"
 #include "fs/inode.h"
 #include "fs/link.h"
 #include "fs/log.h"
@@ -166,6 +167,7 @@ void suspend_destroy(struct suspender *suspender)
 void suspend_lost(struct suspender *suspender)
 {
 	names_forget(suspender->fs->names);
+	fuse_meta_forget_names();
 	loop_wipe(suspender->loop);
 	if (drop_in_background(suspender, resumed))
 		log_warn("what the kernel has cached of the volume stays (no thread)");

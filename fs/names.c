@@ -428,6 +428,8 @@ int names_open(struct worker *w, const uint8_t dir_id[PAGE_ID_BYTES],
 	if (!ret)
 		keep(names, &batch);
 	for (size_t i = 0; ret && i < nr; i++) {
+		if (plain[i])
+			secmem_wipe(plain[i], strlen(plain[i]));
 		free(plain[i]);
 		plain[i] = NULL;
 	}

@@ -92,6 +92,9 @@ void ns_closedir(struct worker *w, struct ns_dir *dir);
 int ns_readdir(struct worker *w, struct ns_dir *dir, uint64_t offset,
 	       struct ns_dirent *out);
 
+/* Wipes the names that were read in advance; they are read again when wanted. */
+void ns_dir_forget(struct ns_dir *dir);
+
 /* For readdirplus: looks up an entry that ns_readdir() gave, without the HSM. */
 int ns_dirent_lookup(struct worker *w, struct ns_dir *dir, const struct ns_dirent *entry,
 		     struct ns_entry *out);

@@ -105,6 +105,11 @@ void ns_closedir(struct worker *w, struct ns_dir *dir)
 	free(dir);
 }
 
+void ns_dir_forget(struct ns_dir *dir)
+{
+	drop_batch(dir);
+}
+
 static bool is_dots(const char *name)
 {
 	return !strcmp(name, ".") || !strcmp(name, "..");

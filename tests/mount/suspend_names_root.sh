@@ -19,6 +19,29 @@ setfattr -n user.attribute-that-is-secret -v value-that-is-secret "$dir/entry-th
 mv "$dir/entry-that-is-secret-2" "$dir/moved-that-is-secret"
 rm "$dir/entry-that-is-secret-3"
 
+# Who has begun to list a directory, and goes on when told to.
+wide=$MNT/wide
+mkdir "$wide"
+(cd "$wide" && seq -f 'listed-that-is-secret-%g' 1500 | xargs touch)
+mkfifo go-on
+cat >lister.py <<'END'
+import os, sys
+with os.scandir(sys.argv[1]) as listing:
+    names = {next(listing).name}
+    open("begun", "w").close()
+    open("go-on").read()
+    for entry in listing:
+        assert entry.name not in names, entry.name
+        names.add(entry.name)
+assert len(names) == 1500, len(names)
+END
+python3 lister.py "$wide" &
+lister=$!
+for _ in $(seq 600); do
+	[ ! -e begun ] || break
+	sleep 0.1
+done
+
 # By a descriptor from before, which needs no key to be opened.
 exec 7<"$dir"
 list() {
@@ -30,7 +53,7 @@ for _ in 1 2; do
 	readlink "$MNT/link" >/dev/null
 	getfattr -d "$dir/entry-that-is-secret-1" >/dev/null
 done
-for word in directory entry moved target attribute value; do
+for word in directory entry moved target attribute value listed; do
 	printf '%s %s\n' "$(printf %s "$word-that-is-secret" | xxd -p)" "$word"
 done >marker
 expect_exit 0 memsearch find "$hsmfs" marker
@@ -49,3 +72,5 @@ hsmsetup luksResume --key-file "$KEY" "$MNT"
 same "entries" "$(list 60)" 199
 same "target" "$(readlink "$MNT/link")" target-that-is-secret
 exec 7<&-
+echo >go-on
+wait $lister || die "the listing that had begun"
