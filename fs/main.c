@@ -183,17 +183,20 @@ static int exit_code(int ret)
 	}
 }
 
-/* Mounts, says so on @fd, serves until unmounted. */
-static int run(const struct mount_config *config, int fd, bool foreground)
+/* Mounts, says so on @fd (-1: the foreground), serves until unmounted. */
+static int run(const struct mount_config *config, int fd)
 {
 	char why[512] = "out of memory";
 	struct mount *mount = NULL;
 	int ret = mount_start(config, &mount, why, sizeof(why));
 
-	report(fd, exit_code(ret), why);
+	if (fd >= 0)
+		report(fd, exit_code(ret), why);
+	else if (ret)
+		fprintf(stderr, "hsmfs: %s\n", why);
 	if (ret)
 		return exit_code(ret);
-	if (!foreground && detach())
+	if (fd >= 0 && detach())
 		log_warn("could not leave the terminal");
 	return mount_serve(mount) ? 1 : 0;
 }
@@ -217,19 +220,17 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	read_ticket(config.ticket);
+	/* the process that was started is the one that signals are for */
+	if (foreground)
+		return run(&config, -1);
 	if (pipe2(pipe_fds, O_CLOEXEC) || (pid = fork()) < 0) {
 		fprintf(stderr, "hsmfs: %s\n", strerror(errno));
 		return 3;
 	}
 	if (pid == 0) {
 		close(pipe_fds[0]);
-		return run(&config, pipe_fds[1], foreground);
+		return run(&config, pipe_fds[1]);
 	}
 	close(pipe_fds[1]);
-	if (foreground) {
-		int status;
-
-		waitpid(pid, &status, 0);
-	}
 	return wait_for_child(pipe_fds[0], pid);
 }
