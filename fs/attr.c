@@ -21,7 +21,7 @@
  */
 static int stat_open(struct fs *fs, struct inode *inode, struct stat *out)
 {
-	int fd = inode_dup_file(fs, inode), ret = 0;
+	int fd = inode_dup_open(fs, inode), ret = 0;
 
 	if (fd < 0)
 		return fd;
@@ -92,7 +92,7 @@ static int set_open(struct fs *fs, struct inode *inode, unsigned changes,
 		    const struct stat *want)
 {
 	struct inode_place place = {.dirfd = AT_FDCWD, .pinned = true};
-	int fd = inode_dup_file(fs, inode), ret;
+	int fd = inode_dup_open(fs, inode), ret;
 
 	if (fd < 0)
 		return fd == -ESTALE ? -EACCES : fd;

@@ -440,16 +440,18 @@ void inode_set_file(struct fs *fs, struct inode *inode, struct file *file)
 	pthread_mutex_unlock(&fs->inodes->lock);
 }
 
-int inode_dup_file(struct fs *fs, struct inode *inode)
+int inode_dup_open(struct fs *fs, struct inode *inode)
 {
-	int fd = -ESTALE;
+	int fd = -1;
 
 	pthread_mutex_lock(&fs->inodes->lock);
-	if (S_ISREG(inode->type) && inode->file) {
-		fd = fcntl(inode->file->fd, F_DUPFD_CLOEXEC, 3);
-		if (fd < 0)
-			fd = errno == EBADF ? -ESTALE : -errno;
-	}
+	if (S_ISREG(inode->type) && inode->file)
+		fd = inode->file->fd;
+	else if (S_ISDIR(inode->type))
+		fd = inode->dir.fd;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		fd = errno == EBADF ? -ESTALE : -errno;
 	pthread_mutex_unlock(&fs->inodes->lock);
 	return fd;
 }

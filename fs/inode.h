@@ -199,8 +199,11 @@ bool inode_is_gone(struct fs *fs, struct inode *inode);
 /* Makes @file (NULL: it is closed) the open file of @inode, whose lock is held. */
 void inode_set_file(struct fs *fs, struct inode *inode, struct file *file);
 
-/* A copy of an open file's descriptor; -ESTALE when it is not open, -EMFILE... */
-int inode_dup_file(struct fs *fs, struct inode *inode);
+/*
+ * A copy of the descriptor of an open file, or of a directory that is open or in use
+ * (O_PATH); -ESTALE when it is not, -EMFILE...
+ */
+int inode_dup_open(struct fs *fs, struct inode *inode);
 
 /* Opens the backing inode with @flags (never O_CREAT). A descriptor or -errno. */
 int inode_open_backing(struct fs *fs, struct inode *inode, int flags);

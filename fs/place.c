@@ -186,7 +186,7 @@ static bool is_backing(const struct inode *inode, const struct stat *st)
 static int pin_open_file(struct fs *fs, struct inode *inode)
 {
 	struct inode_table *table = fs->inodes;
-	int fd = inode_dup_file(fs, inode);
+	int fd = inode_dup_open(fs, inode);
 	struct stat st;
 
 	if (fd < 0)

@@ -44,6 +44,7 @@ struct item {
 struct ns_dir {
 	struct inode *inode; /* held */
 	int fd;		     /* O_RDONLY, its offset is ours */
+	bool borrowed;	     /* the inode's own, by which it can be reached meanwhile */
 	struct item items[ITEMS_MAX];
 	size_t nr, next;  /* next: the item that a sequential reader wants */
 	uint64_t raw_end; /* where the backing directory goes on behind the batch */
@@ -70,6 +71,17 @@ static void drop_batch(struct ns_dir *dir)
 	dir->next = 0;
 }
 
+/* Who has it open may use it, whatever becomes of the directories above. */
+static bool keep_at_hand(struct fs *fs, struct inode *inode)
+{
+	bool borrowed;
+
+	pthread_rwlock_rdlock(&fs->tree);
+	borrowed = inode_borrow(fs, inode) >= 0;
+	pthread_rwlock_unlock(&fs->tree);
+	return borrowed;
+}
+
 int ns_opendir(struct worker *w, struct inode *inode, struct ns_dir **out)
 {
 	struct ns_dir *dir;
@@ -93,6 +105,7 @@ int ns_opendir(struct worker *w, struct inode *inode, struct ns_dir **out)
 	dir->nr = dir->next = 0;
 	dir->raw_end = 0;
 	inode_hold(worker_fs(w), inode);
+	dir->borrowed = keep_at_hand(worker_fs(w), inode);
 	*out = dir;
 	return 0;
 }
@@ -101,6 +114,8 @@ void ns_closedir(struct worker *w, struct ns_dir *dir)
 {
 	drop_batch(dir);
 	close(dir->fd);
+	if (dir->borrowed)
+		inode_return(worker_fs(w), dir->inode);
 	inode_release(worker_fs(w), dir->inode);
 	free(dir);
 }

@@ -113,7 +113,7 @@ static int enter(struct worker *w, struct inode *inode, struct attr_path *path)
 /* An open file, in a directory that may not be searched any more. */
 static int enter_open(struct worker *w, struct inode *inode, struct attr_path *path)
 {
-	path->fd = inode_dup_file(worker_fs(w), inode);
+	path->fd = inode_dup_open(worker_fs(w), inode);
 	if (path->fd < 0)
 		return path->fd == -ESTALE ? -EACCES : path->fd;
 	snprintf(path->text, sizeof(path->text), "/proc/self/fd/%d", path->fd);

@@ -289,6 +289,25 @@ static int sync_without_r(void)
 	return 0;
 }
 
+static int search_and_open_directories(void)
+{
+	struct timespec times[2] = {{1000, 0}, {2000, 0}};
+	char value[8];
+	struct stat st;
+	int fd;
+
+	REQUIRE(make_known() == 0);
+	fd = open("d/s", O_RDONLY | O_DIRECTORY);
+	REQUIRE(fd >= 0 && chmod("d", 0) == 0);
+	REQUIRE(fchmod(fd, 0750) == 0 && futimens(fd, times) == 0);
+	REQUIRE(fstat(fd, &st) == 0 && (st.st_mode & 0777) == 0750);
+	REQUIRE(st.st_mtim.tv_sec == 2000 && fchown(fd, getuid(), getgid()) == 0);
+	REQUIRE(fsetxattr(fd, "user.a", "value", 5, 0) == 0);
+	REQUIRE(fgetxattr(fd, "user.a", value, sizeof(value)) == 5);
+	REQUIRE(mkdirat(fd, "new", 0700) == 0 && unlinkat(fd, "new", AT_REMOVEDIR) == 0);
+	return 0;
+}
+
 /* Written back when the file is closed, or later. */
 static int search_and_times(void)
 {
@@ -473,6 +492,8 @@ static const struct rule rules[] = {
 	{"taking x from a directory closes it at once", search_is_taken, RULE_USER},
 	{"x of a directory that is open or stood in", search_from_within, RULE_USER},
 	{"open files in a directory without x", search_and_open_files, RULE_USER},
+	{"open directories in a directory without x", search_and_open_directories,
+	 RULE_USER},
 	{"links of which one is in a directory without x", search_and_links, RULE_USER},
 	{"syncing a directory does not need r", sync_without_r, RULE_USER},
 	{"times of files in a directory without x", search_and_times, RULE_USER},
