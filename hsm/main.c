@@ -277,11 +277,12 @@ static void end(struct hsm *hsm, struct server *server)
 {
 	const struct audit_record stopped = {.event = AUDIT_STOP, .slot = -1};
 
-	server_close(server);
 	for (uint32_t i = 0; i < hsm->nr_tokens; i++)
 		token_close(hsm->tokens[i]);
 	audit_write(&stopped);
 	audit_close();
+	/* last: who starts when this one's lock is free has to find all else free, too */
+	server_close(server);
 }
 
 int main(int argc, char **argv)

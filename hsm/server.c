@@ -124,14 +124,21 @@ out:
 	return ret;
 }
 
+/* From here on a client finds no socket, or loses its connection: it looks for another. */
+static void stop_listening(struct server *server)
+{
+	if (server->listener < 0)
+		return;
+	unlink(server->path);
+	close(server->listener);
+	server->listener = -1;
+}
+
 void server_close(struct server *server)
 {
 	if (!server)
 		return;
-	if (server->listener >= 0) {
-		unlink(server->path);
-		close(server->listener);
-	}
+	stop_listening(server);
 	if (server->lock >= 0)
 		close(server->lock);
 	pthread_cond_destroy(&server->ended);
@@ -294,13 +301,8 @@ static int serve(struct server *server, int signals, unsigned idle_exit_s)
 		if (fds[1].revents)
 			return 0;
 		session_sweep();
-		if (accept_clients(server) || n || !was_idle || !idle_exit_s)
-			continue;
-		/* from here on a client finds no socket and starts another hsmd */
-		unlink(server->path);
-		if (accept_clients(server))
-			end_clients(server);
-		return 0;
+		if (!accept_clients(server) && !n && was_idle && idle_exit_s)
+			return 0;
 	}
 }
 
@@ -317,6 +319,7 @@ int server_run(struct server *server, const struct hsm *hsm, unsigned idle_exit_
 		return -errno;
 	server->hsm = hsm;
 	ret = serve(server, signals, idle_exit_s);
+	stop_listening(server);
 	end_clients(server);
 	close(signals);
 	return ret;
