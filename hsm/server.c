@@ -23,6 +23,7 @@
 #include "hsm/limits.h"
 #include "hsm/server.h"
 #include "hsm/session.h"
+#include "hsm/terms.h"
 
 enum {
 	STACK_BYTES = 256 * 1024,
@@ -287,6 +288,14 @@ static int wait_ms(struct server *server, unsigned idle_exit_s)
 	return idle_exit_s ? (int)idle_exit_s * 1000 : -1;
 }
 
+/* Somebody may resume a volume with its limits, unless the socket went with a login. */
+static bool is_waited_for(const struct server *server)
+{
+	struct stat st;
+
+	return terms_limit_any() && !stat(server->path, &st);
+}
+
 static int serve(struct server *server, int signals, unsigned idle_exit_s)
 {
 	struct pollfd fds[2] = {{.fd = server->listener, .events = POLLIN},
@@ -301,7 +310,8 @@ static int serve(struct server *server, int signals, unsigned idle_exit_s)
 		if (fds[1].revents)
 			return 0;
 		session_sweep();
-		if (!accept_clients(server) && !n && was_idle && idle_exit_s)
+		if (!accept_clients(server) && !n && was_idle && idle_exit_s &&
+		    !is_waited_for(server))
 			return 0;
 	}
 }

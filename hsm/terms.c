@@ -54,3 +54,19 @@ bool terms_recall(const uint8_t id[TERMS_ID_BYTES], struct terms *terms)
 	pthread_mutex_unlock(&lock);
 	return entry != NULL;
 }
+
+bool terms_limit_any(void)
+{
+	bool any = false;
+
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < MAX_VOLUMES; i++) {
+		const struct terms *terms = &entries[i].terms;
+
+		any |= entries[i].age && (terms->lease_ms != UINT64_MAX ||
+					  terms->idle_ms != UINT64_MAX ||
+					  terms->limit_bytes != UINT64_MAX);
+	}
+	pthread_mutex_unlock(&lock);
+	return any;
+}

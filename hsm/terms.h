@@ -27,4 +27,7 @@ void terms_remember(const uint8_t id[TERMS_ID_BYTES], const struct terms *terms)
 /* False when nothing is known of the volume. */
 bool terms_recall(const uint8_t id[TERMS_ID_BYTES], struct terms *terms);
 
+/* Whether any volume that is remembered was limited: then it would be a loss to end. */
+bool terms_limit_any(void);
+
 #endif

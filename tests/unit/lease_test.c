@@ -472,6 +472,49 @@ static void limit_refuses_and_says_so(void **state)
 	end();
 }
 
+/*
+ * What a volume was limited to is known as long as hsmd runs: then it does not end because
+ * nobody is there, as it does else.
+ */
+static void limits_outlast_idleness(void **state)
+{
+	const struct wire_ticket endless = {.rights = WIRE_MAY_OPEN};
+	const struct wire_ticket leased = {.rights = WIRE_MAY_OPEN, .lease_s = 3600};
+	const struct wire_ticket keep = {.rights = WIRE_MAY_OPEN,
+					 .flags = WIRE_KEEP_LIMITS};
+	const char *const words[] = {"--idle-exit", "1", NULL};
+	const struct keyslot_kdf cheap = {1, 64, 1, {0}};
+	uint8_t ticket[WIRE_TICKET_BYTES];
+	char path[PATH_MAX];
+	struct keyslot slot;
+	struct hsmd hsmd;
+	uint32_t detail;
+
+	(void)state;
+	hsmd_folders(&hsmd);
+	for (int limited = 0; limited <= 1; limited++) {
+		hsmd_start(&hsmd, words);
+		owner = own_session();
+		assert_int_equal(hsm_add_slot(owner, 0, &cheap, 0, "p", 1, &slot), 0);
+		user = use_session_as(owner, limited ? &leased : &endless);
+		hsm_disconnect(user);
+		hsm_disconnect(owner);
+		if (!limited)
+			assert_int_equal(waitpid(hsmd.pid, NULL, 0), hsmd.pid);
+	}
+	sleep(3);
+	assert_int_equal(waitpid(hsmd.pid, NULL, WNOHANG), 0);
+	owner = connect_client();
+	assert_int_equal(hsm_unlock(owner, some_uuid, &slot, "p", 1, &detail), 0);
+	assert_int_equal(hsm_ticket(owner, &keep, ticket), 0);
+	hsm_disconnect(owner);
+	/* nobody can ask for them any more, as after logging out */
+	snprintf(path, sizeof(path), "%s/run/hsmd.sock", hsmd.dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(waitpid(hsmd.pid, NULL, 0), hsmd.pid);
+	hsmd_remove(&hsmd);
+}
+
 #define SESSION(f) cmocka_unit_test_setup_teardown(f, session_setup, session_teardown)
 
 int main(void)
@@ -496,6 +539,7 @@ int main(void)
 		cmocka_unit_test(only_served_work_is_use),
 		cmocka_unit_test(idle_client_loses_its_keys),
 		cmocka_unit_test(limit_refuses_and_says_so),
+		cmocka_unit_test(limits_outlast_idleness),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
