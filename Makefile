@@ -179,7 +179,7 @@ UNIT_SRC_search_test := $(SRC_NAMESPACE)
 # fail or records, or between which others work, and the state directory's; a yield, which
 # it counts; one of ours that it breaks on purpose; what the HSM answers; how much memory
 # there is; how long a passphrase takes; what the embedded TPM answers; whether an engine can
-# be used.
+# be used; how large a memfd's pages are said to be.
 WRAP_STORE := pread64 pwrite64 ftruncate64 fallocate64 fdatasync fsync
 UNIT_WRAP_fault_test := $(WRAP_STORE)
 UNIT_WRAP_crash_test := $(WRAP_STORE)
@@ -187,6 +187,7 @@ UNIT_WRAP_namespace_test := fstatat64
 UNIT_WRAP_audit_test := linkat renameat
 UNIT_WRAP_engine_test := queue_reap crew_take_part
 UNIT_WRAP_session_test := service_wipe
+UNIT_WRAP_ring_memory_test := fstat64
 UNIT_WRAP_kdf_test := sysconf
 UNIT_WRAP_ring_test := sched_yield
 UNIT_WRAP_lease_test := kdf_passphrase

@@ -333,6 +333,7 @@ static const int calls[] = {
 	CALL(getsockname),
 	CALL(getpeername),
 	CALL(shutdown),
+	CALL(fstatfs),
 	/* the state directory */
 	CALL(openat),
 	CALL(fstat),

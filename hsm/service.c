@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "hsm/api/secmem.h"
@@ -276,6 +278,7 @@ static int map_ring(struct service *service, int memfd, uint64_t arena_len)
 {
 	struct stat st;
 	int seals = fcntl(memfd, F_GET_SEALS);
+	struct statfs store;
 	size_t len = RING_ARENA_OFFSET + (size_t)arena_len;
 	void *map;
 
@@ -285,8 +288,8 @@ static int map_ring(struct service *service, int memfd, uint64_t arena_len)
 	if (seals < 0 || (seals & SEALS_NEEDED) != SEALS_NEEDED ||
 	    (seals & F_SEAL_WRITE) || fstat(memfd, &st) || st.st_size != (off_t)len)
 		return -EINVAL;
-	/* nor may it take huge pages away from under us */
-	if (st.st_blksize != PAGE_BYTES)
+	/* nor may it take pages of a reserve of huge ones away from under us */
+	if (fstatfs(memfd, &store) || store.f_type == HUGETLBFS_MAGIC)
 		return -EINVAL;
 	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	if (map == MAP_FAILED)
