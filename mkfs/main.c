@@ -2,6 +2,7 @@
 /* hsmsetup, and the names it answers to: mkfs.hsmfs and mount.hsmfs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -171,6 +172,8 @@ int main(int argc, char *argv[])
 	if (rc < 0)
 		return say_error(EXIT_INVALID, "Cannot protect this process: %s.",
 				 strerror(-rc));
+	/* who ignores it, as one can inherit, is not told how its children ended */
+	signal(SIGCHLD, SIG_DFL);
 	if (strcmp(name, "mount.hsmfs") == 0)
 		return mount_helper(argc, argv);
 	code = run(argc, argv, strcmp(name, "mkfs.hsmfs") == 0 ? "luksFormat" : NULL);
