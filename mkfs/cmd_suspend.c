@@ -23,26 +23,62 @@ static int suspend(const char *path)
 	return code;
 }
 
-static bool is_suspended(const json_t *status)
+static bool says(const json_t *status, const char *key, const char *text)
 {
-	const char *state = json_string_value(json_object_get(status, "state"));
+	const char *value = json_string_value(json_object_get(status, key));
 
-	return state && strcmp(state, "suspended") == 0;
+	return value && strcmp(value, text) == 0;
+}
+
+struct search {
+	const char *directory;
+	int code;
+};
+
+static void suspend_if_of(const json_t *status, void *arg)
+{
+	struct search *search = arg;
+	const char *path = json_string_value(json_object_get(status, "mountpoint"));
+	int code = 0;
+
+	if (path && says(status, "directory", search->directory) &&
+	    says(status, "state", "active"))
+		code = suspend(path);
+	if (search->code == 0)
+		search->code = code;
+}
+
+/*
+ * Who serves a mount point that was moved since, along with a directory above it, listens
+ * by its old name.
+ */
+static int suspend_moved(const char *directory)
+{
+	struct search search = {.directory = directory};
+	json_t *request = control_request("status");
+	int rc = -ENOMEM;
+
+	if (request)
+		rc = mountctl_call_all(request, CONTROL_QUICK_MS, suspend_if_of, &search);
+	json_decref(request);
+	return rc < 0 ? control_say(directory, rc) : search.code;
 }
 
 /* Another user's has no socket here. What does not answer is not waited for twice. */
-static int suspend_unless_done(const char *path)
+static int suspend_unless_done(const char *path, const struct mount_entry *entry)
 {
 	json_t *request = control_request("status"), *status = NULL;
 	int rc = request ? mountctl_call(path, request, CONTROL_QUICK_MS, &status)
 			 : -ENOMEM;
-	bool done = rc == -ENOENT || rc == -ECONNREFUSED || rc == -EPERM ||
-		    is_suspended(status);
+	bool done = rc == -ECONNREFUSED || rc == -EPERM ||
+		    says(status, "state", "suspended");
 
 	json_decref(request);
 	json_decref(status);
 	if (done)
 		return 0;
+	if (rc == -ENOENT)
+		return suspend_moved(entry->source);
 	return rc < 0 ? control_say(path, rc) : suspend(path);
 }
 
@@ -50,7 +86,7 @@ static int suspend_unless_done(const char *path)
 static void suspend_mount(const char *path, const struct mount_entry *entry, void *arg)
 {
 	int *code = arg;
-	int of_this = entry->is_hsmfs ? suspend_unless_done(path) : 0;
+	int of_this = entry->is_hsmfs ? suspend_unless_done(path, entry) : 0;
 
 	if (*code == 0)
 		*code = of_this;

@@ -50,8 +50,9 @@ int control_say(const char *path, int rc)
 	case -EPERM:
 		return say_error(
 			EXIT_DENIED,
-			"The hsmfs that serves %s belongs to another user, or has "
-			"died (then hsmsetup close %s removes the mount).",
+			"The hsmfs that serves %s belongs to another user, was moved "
+			"with a directory above it (then move it back), or has died "
+			"(then hsmsetup close %s removes the mount).",
 			path, path);
 	case -ETIMEDOUT:
 		return say_error(

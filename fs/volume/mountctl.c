@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/volume/mountctl.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -179,17 +180,12 @@ static bool has_status(const json_t *reply)
 	return json_is_integer(status) && value <= 0 && value >= -ERRNO_MAX;
 }
 
-int mountctl_call(const char *mountpoint, const struct json_t *request, int timeout_ms,
-		  struct json_t **reply)
+static int call(const struct sockaddr_un *address, const struct json_t *request,
+		int timeout_ms, struct json_t **reply)
 {
-	struct sockaddr_un address;
-	int fd, rc;
+	int rc, fd = connect_to(address, timeout_ms);
 
 	*reply = NULL;
-	rc = make_address(mountpoint, &address);
-	if (rc < 0)
-		return rc;
-	fd = connect_to(&address, timeout_ms);
 	if (fd < 0)
 		return fd;
 	rc = send_json(fd, request);
@@ -202,6 +198,50 @@ int mountctl_call(const char *mountpoint, const struct json_t *request, int time
 	}
 	close(fd);
 	return rc;
+}
+
+int mountctl_call(const char *mountpoint, const struct json_t *request, int timeout_ms,
+		  struct json_t **reply)
+{
+	struct sockaddr_un address;
+	int rc = make_address(mountpoint, &address);
+
+	*reply = NULL;
+	return rc < 0 ? rc : call(&address, request, timeout_ms, reply);
+}
+
+/* What lies in @dir as @name, if that is a socket's address. */
+static bool name_address(const char *dir, const char *name, struct sockaddr_un *address)
+{
+	int n;
+
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	n = snprintf(address->sun_path, sizeof(address->sun_path), "%s/%s", dir, name);
+	return *name != '.' && (size_t)n < sizeof(address->sun_path);
+}
+
+int mountctl_call_all(const struct json_t *request, int timeout_ms,
+		      void (*visit)(const struct json_t *reply, void *arg), void *arg)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	int rc = mounts_dir(path, sizeof(path));
+	DIR *dir = rc < 0 ? NULL : opendir(path);
+
+	if (!dir)
+		return rc < 0 ? rc : errno == ENOENT ? 0 : -errno;
+	while ((entry = readdir(dir))) {
+		struct sockaddr_un address;
+		json_t *reply = NULL;
+
+		if (name_address(path, entry->d_name, &address) &&
+		    call(&address, request, timeout_ms, &reply) == 0)
+			visit(reply, arg);
+		json_decref(reply);
+	}
+	closedir(dir);
+	return 0;
 }
 
 int mountctl_server(const char *mountpoint, int timeout_ms, pid_t *pid)

@@ -56,6 +56,23 @@ done
 same "content" "$(cat "$MNT/file" mnt-1/file | tr '\n' ' ')" "three one "
 close_volume
 
+# One that is now elsewhere, with a directory above it, has no name that leads to its hsmfs.
+mkdir -p above/mnt-4
+cp -r enc-2 enc-4
+hsmsetup open --key-file "$KEY" enc-4 above/mnt-4
+echo four >above/mnt-4/file
+mv above moved
+expect_exit 2 hsmsetup status moved/mnt-4
+expect_sentence "was moved with a directory"
+expect_exit 0 hsmsetup luksSuspend --all
+mv moved above
+for mountpoint in mnt-1 mnt-2 above/mnt-4; do
+	same "state of $mountpoint" "$(state "$mountpoint")" suspended
+	hsmsetup luksResume --key-file "$KEY" "$mountpoint"
+done
+same "content" "$(cat above/mnt-4/file)" four
+hsmsetup close above/mnt-4
+
 # One whose hsmfs does not answer keeps nobody else's keys.
 pid=$(hsmsetup status --json mnt-1 | jq .hsmfs_pid)
 kill -STOP "$pid"
