@@ -300,9 +300,38 @@ static int replace(struct audit_file *file, const char *line, size_t len)
 	return 0;
 }
 
-int audit_file_rotate(struct audit_file *file, const char *line, size_t len)
+static bool has_old(int dir, unsigned number)
 {
 	char name[AUDITLOG_NAME_BYTES];
+
+	auditlog_name(number, name);
+	return exists(dir, name);
+}
+
+/*
+ * The oldest first, so that there never is a gap. There can be several: this may have
+ * been cut short the last time.
+ */
+static void remove_too_old(const struct audit_file *file)
+{
+	unsigned end = file->nr_old > AUDITLOG_KEPT ? file->nr_old - AUDITLOG_KEPT + 1 : 1;
+	unsigned number = end;
+	int ret = 0;
+
+	while (number > 1 && has_old(file->dir, number - 1))
+		number--;
+	for (; number < end && !ret; number++) {
+		char name[AUDITLOG_NAME_BYTES];
+
+		auditlog_name(number, name);
+		ret = unlinkat(file->dir, name, 0);
+		if (ret)
+			syslog(LOG_ERR, "audit log: %s: %s", name, strerror(errno));
+	}
+}
+
+int audit_file_rotate(struct audit_file *file, const char *line, size_t len)
+{
 	uint8_t next[AUDIT_DIGEST_BYTES];
 	int ret = digest(line, len - 1, next);
 
@@ -314,11 +343,7 @@ int audit_file_rotate(struct audit_file *file, const char *line, size_t len)
 	}
 	memcpy(file->chain, next, sizeof(next));
 	file->full_at = FULL_BYTES;
-	if (file->nr_old > AUDITLOG_KEPT) {
-		auditlog_name(file->nr_old - AUDITLOG_KEPT, name);
-		if (unlinkat(file->dir, name, 0) && errno != ENOENT)
-			syslog(LOG_ERR, "audit log: %s: %s", name, strerror(errno));
-	}
+	remove_too_old(file);
 	if (fsync(file->dir))
 		syslog(LOG_ERR, "audit log: %s", strerror(errno));
 	return 0;

@@ -266,6 +266,14 @@ static const char *old_path(unsigned number)
 	return old;
 }
 
+static const char *path_of(const char *name)
+{
+	static char other[PATH_MAX + 32];
+
+	snprintf(other, sizeof(other), "%s/%s", state_dir, name);
+	return other;
+}
+
 static bool is_there(const char *name)
 {
 	return access(name, F_OK) == 0;
@@ -342,6 +350,22 @@ static void old_lines_go_when_there_are_many(void **state)
 	note(AUDIT_STOP);
 	assert_int_equal(count_in(path, chain, "\"stop\"", &torn), 1);
 	assert_int_equal(torn, 0);
+}
+
+/* Whoever was stopped before the oldest was removed left one more than are kept. */
+static void no_gap_after_a_crash(void **state)
+{
+	(void)state;
+	for (unsigned i = 1; i <= AUDITLOG_KEPT; i++)
+		fill(i);
+	assert_int_equal(link(old_path(1), path_of("kept")), 0);
+	fill(AUDITLOG_KEPT + 1);
+	assert_int_equal(rename(path_of("kept"), old_path(1)), 0);
+	reopen();
+	fill(AUDITLOG_KEPT + 2);
+	assert_false(is_there(old_path(1)));
+	assert_false(is_there(old_path(2)));
+	assert_true(is_there(old_path(3)));
 }
 
 /* It has both names then, and of the next one there may be a part. */
@@ -492,6 +516,7 @@ int main(void)
 		TEST(one_writer_only),
 		TEST(not_our_file),
 		TEST(old_lines_go_when_there_are_many),
+		TEST(no_gap_after_a_crash),
 		TEST(crash_while_it_is_put_aside),
 		TEST(nothing_is_lost_that_cannot_be_put_aside),
 		TEST(without_hard_links),
