@@ -124,14 +124,14 @@ static int unlock_and_mount(struct volume *volume, const char *mountpoint,
 	return code;
 }
 
-int open_run(const char *dir, const char *mountpoint, const char *mount_options,
-	     const struct options *given, bool dry_run)
+int open_run(const char *dir, const char *mountpoint, const struct options *given,
+	     bool dry_run)
 {
 	struct options options = *given;
 	struct mount_options words;
 	struct volume volume = {.dirfd = -1};
 	char resolved[PATH_MAX];
-	int code = mount_options_parse(mount_options, &options, &words);
+	int code = mount_options_parse(given->mount_options, &options, &words);
 
 	/* A flag wins over a word. */
 	options.given |= given->given & OPTION_READ_ONLY;
@@ -148,5 +148,5 @@ int open_run(const char *dir, const char *mountpoint, const char *mount_options,
 
 int cmd_open(char *const args[], const struct options *options)
 {
-	return open_run(args[0], args[1], options->mount_options, options, false);
+	return open_run(args[0], args[1], options, false);
 }

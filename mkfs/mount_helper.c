@@ -17,22 +17,15 @@ enum {
 	MOUNT_FAILED = 32,
 };
 
-enum { WORDS_MAX = 8192 };
-
 struct invocation {
 	bool fake;
 	bool verbose;
 	struct options options;
-	char words[WORDS_MAX]; /* of all -o together */
 };
 
 static int add_words(struct invocation *call, const char *words)
 {
-	size_t len = strlen(call->words);
-	int n = snprintf(call->words + len, sizeof(call->words) - len, "%s%s",
-			 len ? "," : "", words);
-
-	if ((size_t)n < sizeof(call->words) - len)
+	if (options_add_mount(&call->options, words) == 0)
 		return 0;
 	return say_error(MOUNT_USAGE, "The mount options are too long.");
 }
@@ -100,8 +93,8 @@ int mount_helper(int argc, char *argv[])
 	code = parse(argc, argv, &call);
 	if (code)
 		return code;
-	code = mount_code(open_run(argv[optind], argv[optind + 1], call.words,
-				   &call.options, call.fake));
+	code = mount_code(
+		open_run(argv[optind], argv[optind + 1], &call.options, call.fake));
 	if (code == 0 && call.verbose)
 		printf("mount.hsmfs: %s mounted on %s.\n", argv[optind],
 		       argv[optind + 1]);

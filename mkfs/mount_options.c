@@ -92,8 +92,8 @@ int mount_options_parse(const char *text, struct options *options,
 	int code = 0;
 
 	out->nonempty = out->shared = false;
-	out->words = strdup(text ? text : "");
-	out->passed = calloc(1, (text ? strlen(text) : 0) + 1);
+	out->words = strdup(text);
+	out->passed = calloc(1, strlen(text) + 1);
 	if (!out->words || !out->passed)
 		return say_error(EXIT_MEMORY, "Out of memory.");
 	for (word = strtok_r(out->words, ",", &save); word && code == 0;

@@ -15,7 +15,7 @@ struct mount_options {
 };
 
 /*
- * Sorts @text (NULL: none): ro, keyfile=, lease= and idle= go to @options. 0 or an exit
+ * Sorts @text: ro, keyfile=, lease= and idle= go to @options. 0 or an exit
  * code, having said why; to be ended by mount_options_fini() either way.
  */
 int mount_options_parse(const char *text, struct options *options,

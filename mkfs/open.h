@@ -7,11 +7,10 @@
 struct options;
 
 /*
- * Checks @dir and @mountpoint, asks for the passphrase, unlocks and mounts.
- * @mount_options is the text of -o or NULL; @dry_run ends after the checks. 0 or an exit
- * code, having said why.
+ * Checks @dir and @mountpoint, asks for the passphrase, unlocks and mounts. @dry_run ends
+ * after the checks. 0 or an exit code, having said why.
  */
-int open_run(const char *dir, const char *mountpoint, const char *mount_options,
-	     const struct options *options, bool dry_run);
+int open_run(const char *dir, const char *mountpoint, const struct options *options,
+	     bool dry_run);
 
 #endif

@@ -146,6 +146,15 @@ int options_pcrs(const char *text, uint32_t *mask)
 	}
 }
 
+int options_add_mount(struct options *options, const char *words)
+{
+	char *all = options->mount_options;
+	size_t len = strlen(all), room = sizeof(options->mount_options) - len;
+	int n = snprintf(all + len, room, "%s%s", len ? "," : "", words);
+
+	return (size_t)n < room ? 0 : -EINVAL;
+}
+
 static int set_value(struct options *options, unsigned bit, const char *text)
 {
 	switch (bit) {
@@ -179,8 +188,7 @@ static int set_value(struct options *options, unsigned bit, const char *text)
 		options->new_key_file = text;
 		return 0;
 	case OPTION_MOUNT:
-		options->mount_options = text;
-		return 0;
+		return options_add_mount(options, text);
 	case OPTION_LEASE:
 		return options_seconds(text, &options->lease_s);
 	case OPTION_IDLE:

@@ -40,6 +40,8 @@ enum {
 	OPTIONS_LEASE = OPTION_LEASE | OPTION_IDLE | OPTION_MAX_BYTES,
 };
 
+enum { MOUNT_OPTIONS_MAX = 8192 };
+
 struct options {
 	unsigned given; /* OPTION_* */
 	struct passphrase_source key;
@@ -52,7 +54,7 @@ struct options {
 	uint32_t pcrs;	   /* mask */
 	uint32_t slot;
 	const char *new_key_file; /* or NULL */
-	const char *mount_options;
+	char mount_options[MOUNT_OPTIONS_MAX]; /* of all -o together */
 	uint64_t lease_s;
 	uint64_t idle_s;
 	uint64_t limit_bytes; /* in every limit_s seconds; 0: no limit */
@@ -64,6 +66,9 @@ struct options {
  * *@first then is. 0 or an exit code, having said why.
  */
 int options_parse(int argc, char **argv, struct options *options, int *first);
+
+/* Adds the words of one more -o. 0, or -EINVAL: they are too long. */
+int options_add_mount(struct options *options, const char *words);
 
 /* Says so when one was given that is not in @allowed. 0 or an exit code. */
 int options_check(const struct options *options, unsigned allowed, const char *command);

@@ -13,7 +13,7 @@ fingerprint() {
 	find "$ENC" -type f -exec sha256sum {} + | sort
 }
 before=$(fingerprint)
-for options in --readonly "-o ro"; do
+for options in --readonly "-o ro" "-o ro -o cache=none"; do
 	# shellcheck disable=SC2086 # an option and its value
 	open_volume $options
 	same "content" "$(cat "$MNT/link")" text
