@@ -156,9 +156,21 @@ static int ask_twice(const char *prompt, struct passphrase *out)
 	return rc;
 }
 
+/* A terminal is no file, whatever it is called: what is typed there must not show. */
+static int type(const struct passphrase_source *source, const char *prompt, bool verify,
+		struct passphrase *out)
+{
+	if (source->offset || source->size)
+		return say_error(EXIT_INVALID,
+				 "What is typed is taken as it is, without "
+				 "--keyfile-offset or --keyfile-size.");
+	return verify ? ask_twice(prompt, out) : ask(prompt, out);
+}
+
 bool passphrase_is_typed(const struct passphrase_source *source)
 {
-	return !source->key_file && isatty(STDIN_FILENO);
+	return (!source->key_file || !strcmp(source->key_file, "-")) &&
+	       isatty(STDIN_FILENO);
 }
 
 int passphrase_read(const struct passphrase_source *source, const char *prompt,
@@ -171,12 +183,12 @@ int passphrase_read(const struct passphrase_source *source, const char *prompt,
 	if (!out->bytes)
 		return say_error(EXIT_MEMORY, "No memory that can be locked is left; see "
 					      "ulimit -l.");
-	if (source->key_file)
+	if (passphrase_is_typed(source))
+		rc = type(source, prompt, verify, out);
+	else if (source->key_file)
 		rc = read_key_file(source, out);
-	else if (!isatty(STDIN_FILENO))
-		rc = check_line(read_line(out));
 	else
-		rc = verify ? ask_twice(prompt, out) : ask(prompt, out);
+		rc = check_line(read_line(out));
 	if (rc)
 		passphrase_fini(out);
 	return rc;
@@ -187,7 +199,7 @@ int passphrase_read_new(const struct passphrase_source *source, const char *prom
 {
 	int code = passphrase_read(source, prompt, !batch, out);
 
-	if (code || out->len || source->key_file)
+	if (code || out->len || (source->key_file && !passphrase_is_typed(source)))
 		return code;
 	passphrase_fini(out);
 	return say_error(EXIT_INVALID,

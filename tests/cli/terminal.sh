@@ -39,6 +39,13 @@ is_mounted "$MNT" || die "not mounted"
 echo text >"$MNT/file"
 hsmsetup close "$MNT"
 
+# Nor does it show what is typed where a file could be.
+expect_exit 0 type "hsmsetup open --key-file - vol mnt" $'hocuspocus\r'
+! grep -q hocuspocus out || die "the passphrase was echoed"
+hsmsetup close "$MNT"
+expect_exit 1 type "hsmsetup open --key-file - --keyfile-size 4 vol mnt"
+grep -q keyfile-size out || die "does not say what is wrong: $(cat out)"
+
 # Interrupted at the prompt: nothing is done and the terminal echoes again.
 expect_exit 0 type "trap : INT; $open; stty -a" $'\003'
 ! is_mounted "$MNT" || die "mounted after an interrupt"
