@@ -257,6 +257,14 @@ static int seal_slot(struct session *session, const uint8_t *kek, struct keyslot
 	return ret;
 }
 
+/* What matters before its turn has come; the rest is kdf_passphrase()'s. */
+static bool costs_valid(const struct wire_add_slot *request)
+{
+	if (!request->kdf.time)
+		return request->kdf_ms <= WIRE_KDF_MS_MAX;
+	return request->kdf.memory_kib && request->kdf.memory_kib <= KEYSLOT_KDF_MAX_KIB;
+}
+
 static int fresh_kdf(const struct wire_add_slot *request, struct keyslot_kdf *kdf)
 {
 	if (request->kdf.time == 0)
@@ -294,9 +302,7 @@ static int on_add_slot(struct connection *c, struct reply *reply)
 	pass = passphrase_of(c, sizeof(request), request.pass_len);
 	if (!pass)
 		return -EPROTO;
-	if (request.slot >= KEYSLOT_COUNT ||
-	    (request.kdf.time &&
-	     (!request.kdf.memory_kib || request.kdf.memory_kib > KEYSLOT_KDF_MAX_KIB)))
+	if (request.slot >= KEYSLOT_COUNT || !costs_valid(&request))
 		return -EINVAL;
 	slot.slot = request.slot;
 	slot.pcrs = request.pcrs;

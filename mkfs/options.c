@@ -13,7 +13,6 @@
 #include "mkfs/say.h"
 
 enum {
-	ITER_TIME_MAX_MS = 60000,
 	RATE_MIN = 2 << 20, /* the HSM wants a limit that one large read fits in */
 	FIRST_VALUE = 256,  /* what getopt_long() returns is this plus the row below */
 };
@@ -166,7 +165,7 @@ static int set_value(struct options *options, unsigned bit, const char *text)
 	case OPTION_KEYFILE_OFFSET:
 		return parse_number(text, 0, INT64_MAX, &options->key.offset);
 	case OPTION_ITER_TIME:
-		return parse_u32(text, 1, ITER_TIME_MAX_MS, &options->iter_time_ms);
+		return parse_u32(text, 1, WIRE_KDF_MS_MAX, &options->iter_time_ms);
 	case OPTION_PBKDF_TIME:
 		return parse_u32(text, 1, KEYSLOT_KDF_MAX_TIME, &options->pbkdf_time);
 	case OPTION_PBKDF_MEMORY:

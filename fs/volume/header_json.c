@@ -79,7 +79,8 @@ static int decode_kdf(json_t *json, struct keyslot_kdf *kdf)
 		return -EUCLEAN;
 	if (time < 1 || time > KEYSLOT_KDF_MAX_TIME || lanes < 1 ||
 	    lanes > KEYSLOT_KDF_MAX_LANES || memory < KEYSLOT_KDF_MIN_KIB ||
-	    memory > KEYSLOT_KDF_MAX_KIB || memory < 8 * lanes)
+	    memory > KEYSLOT_KDF_MAX_KIB || memory < 8 * lanes ||
+	    time * memory > KEYSLOT_KDF_MAX_WORK)
 		return -EUCLEAN;
 	kdf->time = (uint32_t)time;
 	kdf->memory_kib = (uint32_t)memory;

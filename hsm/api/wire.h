@@ -17,6 +17,7 @@
 enum {
 	WIRE_VERSION = 1,
 	WIRE_PASSPHRASE_MAX = 8192,
+	WIRE_KDF_MS_MAX = 60000,  /* that a try may be asked to take */
 	WIRE_MESSAGE_MAX = 12288, /* no message is longer */
 	WIRE_TICKET_BYTES = 32,
 	WIRE_HANDLE_BYTES = 16,

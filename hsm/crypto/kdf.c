@@ -110,6 +110,11 @@ static uint32_t clamp(double value, uint32_t min, uint32_t max)
 	return value < min ? min : value > max ? max : (uint32_t)value;
 }
 
+static uint32_t lesser(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Costs that take @ms at the speed @kdf just had: TIME_MIN passes, memory, more passes.
  */
 static void spend(struct keyslot_kdf *kdf, unsigned ms, int64_t measured_us,
@@ -120,7 +125,9 @@ static void spend(struct keyslot_kdf *kdf, unsigned ms, int64_t measured_us,
 	uint32_t min_kib = max_kib < MEMORY_MIN_KIB ? max_kib : MEMORY_MIN_KIB;
 
 	kdf->memory_kib = clamp(work / TIME_MIN, min_kib, max_kib);
-	kdf->time = clamp(work / kdf->memory_kib, TIME_MIN, KEYSLOT_KDF_MAX_TIME);
+	kdf->time = clamp(work / kdf->memory_kib, TIME_MIN,
+			  lesser(KEYSLOT_KDF_MAX_TIME,
+				 KEYSLOT_KDF_MAX_WORK / kdf->memory_kib));
 }
 
 int kdf_calibrate(unsigned ms, uint32_t max_kib, struct keyslot_kdf *kdf)

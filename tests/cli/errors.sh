@@ -131,6 +131,9 @@ expect_exit 1 hsmsetup open "$ENC" "$MNT" surplus
 expect_exit 1 hsmsetup open --frobnicate "$ENC" "$MNT"
 expect_exit 1 hsmsetup luksFormat -q --key-file "$KEY" --pbkdf-memory junk "$T/plain"
 expect_exit 1 hsmsetup luksFormat -q --key-file "$KEY" --pbkdf-memory -5 "$T/plain"
+expect_exit 1 hsmsetup luksFormat -q --key-file "$KEY" --pbkdf-memory 1048576 \
+	--pbkdf-force-iterations 257 "$T/plain"
+expect_sentence '--pbkdf-force-iterations is at most 256'
 unchanged "bad arguments"
 same "nothing made" "$(ls -A plain)" ""
 # A handle that is dead on arrival is no use to anybody.

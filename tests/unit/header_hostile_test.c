@@ -171,6 +171,18 @@ static void test_kdf_needs_memory_for_its_lanes(void **state)
 		       json_integer(39));
 }
 
+static void test_kdf_that_would_take_hours(void **state)
+{
+	json_t *json;
+
+	(void)state;
+	json = new_json();
+	json_object_set_new(json_object_get(slot_of(json), "kdf"), "time",
+			    json_integer(KEYSLOT_KDF_MAX_TIME));
+	expect_refused(json, json_object_get(slot_of(json), "kdf"), "memory_kib",
+		       json_integer(KEYSLOT_KDF_MAX_KIB));
+}
+
 static void test_oversized_blob(void **state)
 {
 	char text[4 * (KEYSLOT_TPM_BLOB_MAX + 3) / 3 + 1];
@@ -237,6 +249,7 @@ int main(void)
 		TEST(test_wrong_types_and_ranges),
 		TEST(test_slot_wrong_types_and_ranges),
 		TEST(test_kdf_needs_memory_for_its_lanes),
+		TEST(test_kdf_that_would_take_hours),
 		TEST(test_oversized_blob),
 		TEST(test_slot_numbers),
 		TEST(test_special_files),

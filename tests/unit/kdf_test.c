@@ -205,6 +205,9 @@ static void parameters_out_of_bounds(void **state)
 		{.time = 1, .memory_kib = 1024, .lanes = KEYSLOT_KDF_MAX_LANES + 1},
 		{.time = 1, .memory_kib = 8 * 16 - 1, .lanes = 16},
 		{.time = 1, .memory_kib = 64, .lanes = UINT32_MAX},
+		{.time = KEYSLOT_KDF_MAX_TIME,
+		 .memory_kib = KEYSLOT_KDF_MAX_WORK / KEYSLOT_KDF_MAX_TIME + 1,
+		 .lanes = 1},
 	};
 	uint8_t out[64];
 
@@ -264,6 +267,39 @@ static void calibrate_keeps_limits(void **state)
 	assert_int_equal(a.time, KEYSLOT_KDF_MAX_TIME);
 }
 
+static bool instantly; /* as on a machine of another age */
+
+int __real_argon2id_hash_raw(uint32_t time, uint32_t memory, uint32_t lanes,
+			     const void *pass, size_t len, const void *salt,
+			     size_t salt_len, void *out, size_t out_len);
+int __wrap_argon2id_hash_raw(uint32_t time, uint32_t memory, uint32_t lanes,
+			     const void *pass, size_t len, const void *salt,
+			     size_t salt_len, void *out, size_t out_len);
+
+int __wrap_argon2id_hash_raw(uint32_t time, uint32_t memory, uint32_t lanes,
+			     const void *pass, size_t len, const void *salt,
+			     size_t salt_len, void *out, size_t out_len)
+{
+	if (instantly)
+		return ARGON2_OK;
+	return __real_argon2id_hash_raw(time, memory, lanes, pass, len, salt, salt_len,
+					out, out_len);
+}
+
+/* What it asks for is never more than it may ask for. */
+static void calibrate_on_a_fast_machine(void **state)
+{
+	struct keyslot_kdf kdf;
+
+	(void)state;
+	fewer_pages = (4L << 30) / __real_sysconf(_SC_PAGESIZE);
+	instantly = true;
+	assert_int_equal(kdf_calibrate(60000, 1024 * 1024, &kdf), 0);
+	assert_true((uint64_t)kdf.time * kdf.memory_kib <= KEYSLOT_KDF_MAX_WORK);
+	instantly = false;
+	fewer_pages = 0;
+}
+
 static uint64_t work_of(uint32_t target_ms)
 {
 	struct keyslot_kdf kdf;
@@ -299,6 +335,7 @@ int main(void)
 		cmocka_unit_test(parameters_out_of_bounds),
 		cmocka_unit_test(machine_shrinks),
 		cmocka_unit_test(calibrate_keeps_limits),
+		cmocka_unit_test(calibrate_on_a_fast_machine),
 		cmocka_unit_test(calibrate_aims_at_target),
 	};
 

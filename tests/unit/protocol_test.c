@@ -274,6 +274,19 @@ static void hostile_slots_cost_nothing(void **state)
 	hsm_disconnect(hsm);
 }
 
+/* Others wait for it meanwhile. */
+static void a_try_must_not_take_long(void **state)
+{
+	struct hsm_client *hsm = own_session();
+	struct keyslot slot;
+
+	(void)state;
+	assert_int_equal(
+		hsm_add_slot(hsm, 0, NULL, WIRE_KDF_MS_MAX + 1, "p", 1, &slot), -EINVAL);
+	assert_int_equal(hsm_add_slot(hsm, 0, NULL, UINT32_MAX, "p", 1, &slot), -EINVAL);
+	hsm_disconnect(hsm);
+}
+
 static int nr_unlocks_logged(void)
 {
 	char path[PATH_MAX], line[1024];
@@ -567,6 +580,7 @@ int main(void)
 		TEST(headers_must_be_right),
 		TEST(passphrases_must_be_as_long_as_they_say),
 		TEST(hostile_slots_cost_nothing),
+		TEST(a_try_must_not_take_long),
 		TEST(the_dead_get_nothing_stretched),
 		TEST(memory_must_be_fixed),
 		TEST(a_process_gets_its_share_of_queues),
