@@ -25,7 +25,7 @@ int engine_init(struct engine *engine)
 		return ret;
 	engine->epoch = 0;
 	engine->is_lent = false;
-	engine->nr_ops = 0;
+	engine->nr_ops = engine->nr_long = 0;
 	memset(engine->ops, 0, sizeof(engine->ops));
 	engine->free = NULL;
 	for (int i = ENGINE_NR_SLOTS - 1; i >= 0; i--) {
@@ -108,6 +108,7 @@ void engine_submit(struct worker *w, struct engine_op *op)
 		i++;
 	engine->ops[i] = op;
 	engine->nr_ops++;
+	engine->nr_long += ring_is_long(&op->sqe);
 	memset(&op->cqe, 0, sizeof(op->cqe));
 	/* while not attached, it goes on the ring with the attachment */
 	if (engine->epoch)
@@ -120,6 +121,7 @@ static void complete(struct worker *w, uint32_t i)
 
 	w->engine.ops[i] = NULL;
 	w->engine.nr_ops--;
+	w->engine.nr_long -= ring_is_long(&op->sqe);
 	if (op->done)
 		op->done(w, op);
 }

@@ -58,6 +58,7 @@ struct engine {
 	struct engine_slot *free;
 	struct engine_op *ops[RING_ENTRIES]; /* in flight, by cookie */
 	uint32_t nr_ops;
+	uint32_t nr_long; /* of them, see ring_is_long() */
 };
 
 /* 0 or -errno. The ring is attached at the first operation. */

@@ -280,13 +280,13 @@ static bool is_idle(const struct worker *w)
 	return !w->engine.nr_ops && !w->fetches.first;
 }
 
-/* Nothing came and nothing was done. */
+/* Nothing came and nothing was done. The HSM may need the core for something long. */
 static void idle(struct worker *w, unsigned *looks)
 {
-	if (w->fetches.first)
-		sched_yield();
-	else if (++*looks > w->loop->max_looks)
+	if (!w->fetches.first && ++*looks > w->loop->max_looks)
 		engine_finish(w);
+	else if (w->fetches.first || w->engine.nr_long)
+		sched_yield();
 }
 
 /*

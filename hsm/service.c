@@ -152,6 +152,7 @@ static void count_pages(struct service *service)
 static int serve_batch(struct service *service, uint32_t tail)
 {
 	uint64_t now_ms = clock_now_ms();
+	bool is_long = false;
 	int ret = 0;
 
 	if (tail - service->sq_head > RING_ENTRIES)
@@ -166,23 +167,28 @@ static int serve_batch(struct service *service, uint32_t tail)
 		service->sq_head++;
 		/* the copy must be made before anything in it is looked at */
 		__asm__ volatile("" ::: "memory");
+		is_long |= ring_is_long(&sqe);
 		ret = serve(service, &sqe, &cqe, now_ms);
 		if (ret) /* so that the client knows which it was */
 			cqe = (struct ring_cqe){.cookie = sqe.cookie, .status = ret};
 		complete(service, &cqe,
 			 ret || service->sq_head == tail || cqe.len >= EARLY_WAKE_BYTES);
 	}
+	ring_spin_expect(&service->spin, is_long);
 	count_pages(service);
 	pthread_rwlock_unlock(&service->session->lock);
 	return ret;
 }
 
-/* Between two batches. Who waits for a lone operation needs the core it waits on. */
+/*
+ * Between two batches. Who waits for a lone operation needs the core it waits on, unless
+ * it is a long one, for which both may as well take turns.
+ */
 static void keep_apart(struct service *service)
 {
 	uint32_t core = __atomic_load_n(&service->shared->client_core, __ATOMIC_RELAXED);
 
-	if (!service->spin.brief)
+	if (!service->spin.brief && !service->spin.is_long)
 		apart_keep(&service->apart, core - 1);
 }
 

@@ -13,6 +13,7 @@ enum {
 	SPIN_MIN_NS = 2000,
 	SPIN_BRIEF_NS = 20000,
 	LONG_YIELD_NS = 500000,
+	ANY_YIELD_NS = 5000, /* somebody else ran */
 	PATIENCE_MIN = 128, /* waits */
 	PATIENCE_MAX = 4096,
 };
@@ -64,11 +65,19 @@ static uint32_t look_ns(const struct ring_spin *spin)
  */
 static void learn_from_yield(struct ring_spin *spin, uint64_t took_ns)
 {
-	if (took_ns < LONG_YIELD_NS)
+	if (took_ns < (spin->is_long ? ANY_YIELD_NS : LONG_YIELD_NS))
 		spin->patience = 0;
 	else if (spin->patience < PATIENCE_MAX)
 		spin->patience = 2 * spin->patience + PATIENCE_MIN;
 	spin->crowded = spin->patience;
+}
+
+void ring_spin_expect(struct ring_spin *spin, bool is_long)
+{
+	if (spin->is_long == is_long)
+		return;
+	spin->is_long = is_long;
+	spin->patience = spin->crowded = 0;
 }
 
 /*

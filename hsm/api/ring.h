@@ -156,13 +156,23 @@ static inline size_t ring_string_size(uint32_t len)
 	return sizeof(struct ring_string) + ((len + 3u) & ~3u);
 }
 
+/* Pages of an extent that takes longer than switching between processes does. */
+enum { RING_LONG_PAGES = 16 };
+
+static inline bool ring_is_long(const struct ring_sqe *sqe)
+{
+	return (sqe->op == RING_OPEN || sqe->op == RING_SEAL) &&
+	       sqe->count >= RING_LONG_PAGES;
+}
+
 /* What a side looks for at most if nobody says otherwise: a sleep and wake across cores
  * costs 30-60 us. */
 enum { RING_SPIN_NS = 150000 };
 
 /*
  * Adaptive spinning: how long a side looks before it sleeps. Grows when a spin found
- * work, shrinks when it did not. Beside a process that never sleeps there is no spinning.
+ * work, shrinks when it did not. Beside a process that never sleeps there is no spinning,
+ * and for what takes long none beside a process that has anything to do.
  */
 struct ring_spin {
 	uint32_t max_ns; /* at most RING_SPIN_NS; 0: it sleeps at once */
@@ -170,7 +180,14 @@ struct ring_spin {
 	uint32_t crowded;  /* so many waits sleep at once */
 	uint32_t patience; /* so many did when the core was last crowded; 0: it is not */
 	bool brief;	   /* the peer needs the core: look only for a moment */
+	bool is_long;	   /* what is waited for, see ring_spin_expect() */
 };
+
+/*
+ * Whether what comes next presumably takes long: to be there at once gains less then than
+ * it costs whoever has to share the core with the one that looks.
+ */
+void ring_spin_expect(struct ring_spin *spin, bool is_long);
 
 /*
  * Waits until *@word differs from @seen, spinning up to the budget and then sleeping on
