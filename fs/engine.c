@@ -25,7 +25,7 @@ int engine_init(struct engine *engine)
 		return ret;
 	engine->epoch = 0;
 	engine->is_lent = false;
-	engine->nr_ops = engine->nr_long = 0;
+	engine->nr_ops = engine->nr_long = engine->nr_submitted = 0;
 	memset(engine->ops, 0, sizeof(engine->ops));
 	engine->free = NULL;
 	for (int i = ENGINE_NR_SLOTS - 1; i >= 0; i--) {
@@ -108,6 +108,7 @@ void engine_submit(struct worker *w, struct engine_op *op)
 		i++;
 	engine->ops[i] = op;
 	engine->nr_ops++;
+	engine->nr_submitted++;
 	engine->nr_long += ring_is_long(&op->sqe);
 	memset(&op->cqe, 0, sizeof(op->cqe));
 	/* while not attached, it goes on the ring with the attachment */

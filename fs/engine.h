@@ -59,6 +59,7 @@ struct engine {
 	struct engine_op *ops[RING_ENTRIES]; /* in flight, by cookie */
 	uint32_t nr_ops;
 	uint32_t nr_long; /* of them, see ring_is_long() */
+	uint32_t nr_submitted;
 };
 
 /* 0 or -errno. The ring is attached at the first operation. */

@@ -19,6 +19,7 @@
 #include "fs/fuse_park.h"
 #include "fs/link.h"
 #include "fs/log.h"
+#include "fs/near.h"
 #include "fs/park.h"
 #include "fs/worker.h"
 
@@ -44,6 +45,7 @@ struct loop {
 	int fuse_fd;
 	struct crew crew;
 	struct park park;
+	struct near near;
 	uint64_t max_spin_ns;
 	unsigned max_looks;
 	/* the first worker's, until INIT is answered */
@@ -265,6 +267,7 @@ static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
 	w->slot = slot;
 	slot->end = (uint8_t *)header + len;
 	note_init(w->loop, header);
+	near_request(&w->loop->near, &w->near, header->pid, w->engine.nr_submitted);
 	translate(w, header);
 	buf.size = header->len;
 	fuse_session_process_buf(w->loop->se, &buf);
@@ -443,6 +446,7 @@ int loop_start(struct fuse_session *se, struct fs *fs, struct loop **out)
 	loop->fs = fs;
 	loop->fuse_fd = fuse_session_fd(se);
 	set_patience(loop);
+	near_init(&loop->near, loop->max_spin_ns);
 	park_init(&loop->park);
 	ret = crew_init(&loop->crew, fs->workers, worker_thread, loop);
 	if (!ret)
@@ -462,6 +466,7 @@ int loop_start(struct fuse_session *se, struct fs *fs, struct loop **out)
 void loop_join(struct loop *loop)
 {
 	crew_join(&loop->crew);
+	near_fini(&loop->near);
 }
 
 void loop_destroy(struct loop *loop)

@@ -10,6 +10,7 @@
 
 #include "fs/engine.h"
 #include "fs/fetch.h"
+#include "fs/near.h"
 
 struct fs;
 struct loop;
@@ -19,6 +20,7 @@ struct worker {
 	struct loop *loop;
 	struct engine engine;
 	struct fetch_queue fetches;
+	struct near_worker near;
 	struct engine_slot *slot; /* of the request being dispatched */
 	uint32_t setxattr_flags;  /* its own, when it is a SETXATTR */
 	/* the request being dispatched, for waits that can be interrupted */

@@ -14,7 +14,7 @@ enum {
 	SPIN_BRIEF_NS = 20000,
 	LONG_YIELD_NS = 500000,
 	ANY_YIELD_NS = 5000, /* somebody else ran */
-	PATIENCE_MIN = 128, /* waits */
+	PATIENCE_MIN = 128,  /* waits */
 	PATIENCE_MAX = 4096,
 };
 
