@@ -119,8 +119,20 @@ static void read_ticket(uint8_t ticket[WIRE_TICKET_BYTES])
 	exit(1);
 }
 
+/*
+ * Until the kernel has asked for the attributes of the root, nobody may do anything in it;
+ * and it takes no answer if it is told at that moment that what it has is not true any
+ * more, as suspending does.
+ */
+static void have_root_known(const char *mountpoint)
+{
+	struct stat st;
+
+	stat(mountpoint, &st);
+}
+
 /* The parent waits for the child's word: exit code, then a sentence. */
-static int wait_for_child(int fd, pid_t pid)
+static int wait_for_child(int fd, pid_t pid, const char *mountpoint)
 {
 	unsigned char code;
 	char why[512];
@@ -135,6 +147,8 @@ static int wait_for_child(int fd, pid_t pid)
 	while ((n = read(fd, why, sizeof(why))) > 0)
 		if (write(STDERR_FILENO, why, (size_t)n) != n)
 			break;
+	if (code == 0)
+		have_root_known(mountpoint);
 	return code;
 }
 
@@ -232,5 +246,5 @@ int main(int argc, char **argv)
 		return run(&config, pipe_fds[1]);
 	}
 	close(pipe_fds[1]);
-	return wait_for_child(pipe_fds[0], pid);
+	return wait_for_child(pipe_fds[0], pid, config.mountpoint);
 }

@@ -18,6 +18,12 @@ same "content" "$(cat "$MNT/file")" text
 ! touch "$MNT/new" 2>/dev/null || die "not read-only"
 hsmsetup close "$MNT"
 
+# The kernel knows the root's attributes from the beginning: else who comes while they are dropped
+# from its cache is denied everything.
+hsmsetup open --key-file "$KEY" "$ENC" "$MNT"
+same "root" "$(stat --cached=always -c %a "$MNT")" "$(stat -c %a "$ENC")"
+hsmsetup close "$MNT"
+
 # umount as people do it; the volume is closed cleanly all the same.
 mount.hsmfs "$ENC" "$MNT" <"$KEY"
 echo more >>"$MNT/file"
