@@ -220,7 +220,7 @@ static int prepare_file(struct worker *w, struct data_request *request)
 	uint64_t pages = layout_pages(request->old_size);
 	int ret;
 
-	if (!file->backing_size)
+	if (!pages_backing_size(file))
 		ret = pages_new_id(file);
 	else
 		ret = file->has_id ? pages_prove_id(w, file) : -EIO;
