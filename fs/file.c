@@ -68,6 +68,15 @@ void file_redate_all(struct fs *fs)
 	free(files);
 }
 
+/* What recall() and was_resized() of fs/file_open.c go by. */
+static void remember(struct inode *inode, const struct file *file)
+{
+	__atomic_store_n(&inode->backing_size, file->backing_size, __ATOMIC_RELAXED);
+	inode->durable_pages = UINT32_MAX;
+	if (file->durable_pages < UINT32_MAX)
+		inode->durable_pages = (uint32_t)file->durable_pages;
+}
+
 /*
  * Only open files have a struct file, but for one whose end is not as it should be.
  * inode->lock is held.
@@ -84,10 +93,8 @@ static int close_last(struct fs *fs, struct inode *inode)
 	file->fd = -1;
 	if (file->cut_due)
 		return ret;
-	__atomic_store_n(&inode->backing_size, file->backing_size, __ATOMIC_RELAXED);
-	inode->durable_pages = UINT32_MAX;
-	if (file->durable_pages < UINT32_MAX)
-		inode->durable_pages = (uint32_t)file->durable_pages;
+	if (!file->bad)
+		remember(inode, file);
 	free(file);
 	return ret;
 }

@@ -31,6 +31,7 @@ struct file {
 	unsigned nr_open; /* handles that hold fd */
 	unsigned nr_lost; /* times that the store said it lost what was written; atomic */
 	uint8_t id[PAGE_ID_BYTES];
+	bool bad; /* its size is none, or was changed by others: can only be emptied */
 	bool end_right; /* the last page has verified as the last */
 	bool cut_due;	/* an end could not be given back: more is there than there should
 			 */

@@ -24,7 +24,7 @@ void file_init(struct file *file)
 	file->nr_open = file->nr_lost = 0;
 	file->being_given = false;
 	file->has_id = file->proven = file->sparse = false;
-	file->end_right = file->cut_due = false;
+	file->bad = file->end_right = file->cut_due = false;
 	file->durable_pages = UINT64_MAX;
 	file->backing_size = 0;
 	range_lock_init(&file->pages);
@@ -108,18 +108,19 @@ static int exchange(struct worker *w, struct file *file, int fd)
 }
 
 /* Makes @fd the file's descriptor, or drops it if another thread was faster. Owns fd. */
-static int install(struct worker *w, struct file *file, int fd, bool writable)
+static int install(struct worker *w, struct file *file, int fd, enum opening opening)
 {
 	int ret = 0;
 
 	if (file->fd < 0) {
 		file->fd = fd;
-		file->writable = writable;
+		file->writable = opening != TO_READ;
 		ret = pages_learn(w, file);
-		if (!ret)
+		file->bad = ret == -EIO || ret == -EFBIG;
+		if (!ret || (file->bad && opening == TO_EMPTY))
 			return 0;
 		file->fd = -1;
-	} else if (!is_open_for(file, writable)) {
+	} else if (!is_open_for(file, opening != TO_READ)) {
 		ret = exchange(w, file, fd);
 	}
 	close(fd);
@@ -161,8 +162,10 @@ static int install_new(struct worker *w, struct inode *inode, int fd,
 	}
 	file_init(file);
 	__atomic_and_fetch(&inode->marks, (uint8_t)~INODE_REDATE, __ATOMIC_SEQ_CST);
-	ret = install(w, file, fd, opening != TO_READ);
-	if (!ret && opening != TO_EMPTY && was_resized(w->fs, inode, file)) {
+	ret = install(w, file, fd, opening);
+	if (!ret && was_resized(w->fs, inode, file))
+		file->bad = true;
+	if (!ret && file->bad && opening != TO_EMPTY) {
 		close(fd);
 		ret = -EIO;
 	}
@@ -202,10 +205,12 @@ static int count_open(struct worker *w, struct inode *inode, int fd, enum openin
 	}
 	file_lock(w, inode);
 	if (fd >= 0)
-		ret = inode->file ? install(w, inode->file, fd, writable)
+		ret = inode->file ? install(w, inode->file, fd, opening)
 				  : install_new(w, inode, fd, opening);
 	else if (!inode->file || !is_open_for(inode->file, writable))
 		ret = -EAGAIN;
+	if (!ret && inode->file->bad && opening != TO_EMPTY)
+		ret = -EIO;
 	if (!ret && inode->file->nr_open++ == 0)
 		inode_hold(w->fs, inode);
 	if (!ret && writable && w->fs->cache == FS_CACHE_WRITEBACK)

@@ -230,7 +230,7 @@ static int empty(struct file *file)
 
 	if (ret)
 		return ret;
-	file->has_id = file->cut_due = false;
+	file->bad = file->has_id = file->cut_due = false;
 	file->end_right = true;
 	file->durable_pages = 0;
 	return 0;

@@ -25,7 +25,7 @@ random_bytes 30000 content >a
 for kind in "" ,cache=writethrough ,cache=none; do
 	close_volume
 	open_volume -o "noatime$kind"
-	for cut in 65 2000 4095 4096 4097 8192 9000 12288 16384 20000; do
+	for cut in 1 64 65 2000 4095 4096 4097 8192 9000 12288 16384 20000; do
 		head -c $size a >"$MNT/$cut"
 		cp "$MNT/$cut" "$MNT/$cut-longer"
 	done

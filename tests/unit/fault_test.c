@@ -80,11 +80,14 @@ static int64_t part_of(uint64_t off, uint64_t len)
 }
 
 static bool others_prove; /* the file's id, while its pages are read */
+static bool sizes_stay;	  /* setting one fails */
 
 static int64_t store_hook(enum call call, uint64_t off, uint64_t len)
 {
 	if (others_prove)
 		FILE_OF_STORE->proven = true;
+	if (sizes_stay && call == CALL_SIZE)
+		return -EIO;
 	if (fault.then) {
 		int error = fault.then;
 
@@ -418,6 +421,59 @@ static void setting_a_time_does_not_wait_for_an_opening(void **state)
 	store_drop_file();
 }
 
+static int open_and_close(struct inode *inode, int flags)
+{
+	int ret = file_open(&store.w, inode, flags);
+
+	if (!ret)
+		assert_int_equal(file_close(&store.w, inode), 0);
+	return ret;
+}
+
+/* Nor may the store's failing to empty it make it one that is right. */
+static void what_was_cut_while_it_was_closed_can_only_be_emptied(void **state)
+{
+	char dir[] = "/tmp/hsmfs-fault-XXXXXX", path[sizeof(dir) + 5];
+	static uint8_t bytes[9000];
+	struct inode *inode;
+	struct stat st;
+	int root_fd, fd;
+
+	(void)state;
+	disarm();
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/file", dir);
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	root_fd = open(dir, O_PATH | O_DIRECTORY);
+	assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	assert_int_equal(pthread_rwlock_init(&store.fs.tree, NULL), 0);
+	assert_int_equal(inode_table_create(&store.fs, root_fd, &store.fs.inodes), 0);
+	assert_int_equal(
+		inode_get(&store.fs, inode_root(&store.fs), root_fd, "file", &st, &inode),
+		0);
+	assert_int_equal(open_and_close(inode, O_RDWR), 0);
+	for (off_t size = 5000; size; size = size > 64 ? 40 : 0) {
+		assert_int_equal(__real_ftruncate64(fd, size), 0);
+		sizes_stay = true;
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(open_and_close(inode, O_RDONLY), -EIO);
+			assert_int_equal(open_and_close(inode, O_RDWR), -EIO);
+			assert_int_equal(open_and_close(inode, O_WRONLY | O_TRUNC), -EIO);
+			assert_int_equal(file_truncate(&store.w, inode, 0), -EIO);
+			assert_int_equal(file_truncate(&store.w, inode, 100), -EIO);
+		}
+		sizes_stay = false;
+		assert_int_equal(open_and_close(inode, O_WRONLY | O_TRUNC), 0);
+		assert_int_equal(open_and_close(inode, O_RDWR), 0);
+	}
+	inode_table_destroy(store.fs.inodes);
+	pthread_rwlock_destroy(&store.fs.tree);
+	close(fd);
+	close(root_fd);
+	unlink(path);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +485,7 @@ int main(void)
 		cmocka_unit_test(losses_are_told_to_every_opening),
 		cmocka_unit_test(a_page_that_is_being_written_does_not_disprove_the_id),
 		cmocka_unit_test(setting_a_time_does_not_wait_for_an_opening),
+		cmocka_unit_test(what_was_cut_while_it_was_closed_can_only_be_emptied),
 	};
 
 	return cmocka_run_group_tests(tests, store_setup, store_teardown);
