@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/engine.h"
+#include "fs/fetch.h"
 #include "fs/fs.h"
 #include "fs/link.h"
 #include "fs/log.h"
@@ -246,6 +247,8 @@ static void wait_for_link(struct worker *w)
 	while (w->engine.nr_ops && !attach(w) &&
 	       !(ret == -EINTR && worker_look_around(w))) {
 		worker_leave_seat(w);
+		/* those who wait for the store here are not seen to be killed */
+		fetch_wait(w);
 		ret = link_wait(w->fs->link, look_around, w);
 		if (ret == -EIO)
 			abandon(w, ret);

@@ -182,11 +182,19 @@ bool fetch_overdue(const struct worker *w, bool busy)
 	return w->fetches.first && now_ns() - w->fetches.since_ns > limit;
 }
 
+void fetch_wait(struct worker *w)
+{
+	while (w->fetches.first)
+		wait_for(w, dequeue(&w->fetches));
+}
+
 void fetch_finish(struct worker *w)
 {
 	while (w->fetches.first) {
 		/* what is with the HSM must not wait for the store */
 		engine_finish(w);
-		wait_for(w, dequeue(&w->fetches));
+		/* while it waits for the HSM's return it calls fetch_wait() */
+		if (w->fetches.first)
+			wait_for(w, dequeue(&w->fetches));
 	}
 }

@@ -48,7 +48,10 @@ bool fetch_run(struct worker *w);
  */
 bool fetch_overdue(const struct worker *w, bool busy);
 
-/* Waits for all. */
+/* Waits for all, but lets the HSM complete what it has before each. */
 void fetch_finish(struct worker *w);
+
+/* Waits for all. Of what is with a suspended HSM then, interruptions are seen. */
+void fetch_wait(struct worker *w);
 
 #endif

@@ -7,6 +7,8 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "fs/crew.h"
 #include "fs/engine.h"
@@ -44,6 +46,25 @@ void __wrap_crew_take_part(struct crew *crew, struct worker *worker)
 	(void)crew;
 	(void)worker;
 	nr_wipes++;
+}
+
+void __wrap_crew_stand(struct crew *crew, struct worker *worker);
+void __wrap_crew_stand(struct crew *crew, struct worker *worker)
+{
+	(void)crew;
+	worker->has_seat = false;
+}
+
+/* Before the C library's: the store never has anything in memory. */
+ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t off, int flags)
+{
+	(void)fd;
+	(void)iov;
+	(void)nr;
+	(void)off;
+	(void)flags;
+	errno = EAGAIN;
+	return -1;
 }
 
 static void get_ticket(uint8_t ticket[WIRE_TICKET_BYTES])
@@ -424,6 +445,69 @@ static void who_waits_for_pages_can_be_interrupted(void **state)
 	works();
 }
 
+/* What is read first, and then with the HSM. */
+struct reading {
+	struct fetch fetch;
+	struct engine_op op;
+};
+
+static void now_to_the_hsm(struct worker *worker, struct fetch *fetch, int error)
+{
+	assert_int_equal(error, 0);
+	engine_submit(worker, &((struct reading *)fetch)->op);
+}
+
+static void interrupted_at_last(struct worker *worker, struct engine_op *op)
+{
+	count_done(worker, op);
+	resume();
+}
+
+/* Whoever it is would wait for the resume; but a test must have an end. */
+static bool has_waited_for_long(void *request)
+{
+	static unsigned nr;
+
+	(void)request;
+	return ++nr > 50;
+}
+
+/* Nobody sees to those whose reading was not done yet when somebody began to wait. */
+static void who_waits_for_the_store_can_be_interrupted(void **state)
+{
+	struct engine_slot *slot = engine_slot_take(&w.engine);
+	bool done[2] = {false};
+	struct engine_op op = op_in(slot, &done[0]);
+	struct reading reading = {.fetch = {.fd = memfd_create("store", MFD_CLOEXEC),
+					    .ranges = {{.buf = slot->old, .len = 1}},
+					    .done = now_to_the_hsm},
+				  .op = good_op(&done[1])};
+
+	(void)state;
+	works();
+	assert_int_equal(pwrite(reading.fetch.fd, "x", 1, 0), 1);
+	op.interrupted = has_waited_for_long;
+	reading.op.interrupted = always;
+	reading.op.done = interrupted_at_last;
+	w.interrupted = NULL;
+	w.loop = calloc(1, sizeof(struct crew) + PAGE_BYTES);
+	w.has_seat = true;
+	fetch_start(&w, &reading.fetch);
+	assert_ptr_equal(w.fetches.first, &reading.fetch);
+	engine_submit(&w, &op);
+	link_lost(fs.link, link_epoch(fs.link));
+	assert_int_equal(worker_finish(&w), 0);
+	assert_true(done[1]);
+	assert_int_equal(reading.op.cqe.status, -EINTR);
+	assert_true(done[0]);
+	assert_int_equal(op.cqe.status, 0);
+	free(w.loop);
+	w.loop = NULL;
+	w.interrupted = is_suspended;
+	close(reading.fetch.fd);
+	engine_slot_put(&w.engine, slot);
+}
+
 /* Nothing is submitted: what is zeroed under a service that has done something ends it.
  */
 static void a_ring_is_not_served_twice(void **state)
@@ -563,6 +647,7 @@ int main(void)
 		cmocka_unit_test(a_slot_that_was_given_up_is_not_written_to),
 		cmocka_unit_test(who_waits_for_others_can_be_interrupted),
 		cmocka_unit_test(who_waits_for_pages_can_be_interrupted),
+		cmocka_unit_test(who_waits_for_the_store_can_be_interrupted),
 		cmocka_unit_test(a_ring_is_not_served_twice),
 		cmocka_unit_test(lies_are_not_believed),
 	};
