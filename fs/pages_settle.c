@@ -241,15 +241,21 @@ static int find_end(struct worker *w, const struct file *file, uint64_t pages,
 	return ret ? end_before(w, file, first, before, last, end) : -EIO;
 }
 
-/* Each step leaves a state that is settled the same way. */
+/*
+ * Each step leaves a state that is settled the same way. What is cut off must be gone
+ * before anything is written again: it verifies, and would come up behind that.
+ */
 static int make_end(struct worker *w, struct file *file, const struct end *end,
 		    uint64_t size)
 {
 	uint64_t length = layout_backing_size(size);
 	int ret = 0;
 
-	if (file->backing_size != length)
+	if (file->backing_size != length) {
 		ret = ftruncate(file->fd, (off_t)length) ? -errno : 0;
+		if (!ret)
+			ret = pages_sync(w, file);
+	}
 	if (ret)
 		return ret;
 	pages_set_backing_size(file, length);
