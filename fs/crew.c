@@ -10,7 +10,7 @@
 #include "fs/engine.h"
 #include "fs/worker.h"
 
-enum { WIPE_TRIES = 100, WIPE_TRY_MS = 20 };
+enum { WIPE_TRIES = 100, WIPE_TRY_MS = 20, PASS_US = 50 };
 
 int crew_init(struct crew *crew, unsigned max_seats, void *(*work)(void *arg), void *arg)
 {
@@ -115,8 +115,39 @@ void crew_enter(struct crew *crew, struct worker *w)
 {
 	pthread_mutex_lock(&crew->lock);
 	w->wipe_round = crew->wipe_round;
+	w->number = crew->nr_entered++;
 	crew->nr_wiped++;
 	pthread_mutex_unlock(&crew->lock);
+}
+
+static uint32_t *turn_of(struct crew *crew, unsigned number)
+{
+	return &crew->takers[number].turn;
+}
+
+void crew_begin_taking(struct crew *crew, const struct worker *w)
+{
+	__atomic_or_fetch(turn_of(crew, w->number), 1, __ATOMIC_SEQ_CST);
+}
+
+void crew_end_taking(struct crew *crew, const struct worker *w)
+{
+	uint32_t *turn = turn_of(crew, w->number);
+
+	if (__atomic_load_n(turn, __ATOMIC_RELAXED) & 1)
+		__atomic_add_fetch(turn, 1, __ATOMIC_SEQ_CST);
+}
+
+void crew_let_pass(struct crew *crew, const struct worker *w)
+{
+	for (unsigned i = 0; i < CREW_MAX_WORKERS; i++) {
+		uint32_t seen = __atomic_load_n(turn_of(crew, i), __ATOMIC_SEQ_CST);
+
+		if (i == w->number || !(seen & 1))
+			continue;
+		while (__atomic_load_n(turn_of(crew, i), __ATOMIC_SEQ_CST) == seen)
+			usleep(PASS_US);
+	}
 }
 
 /* With the last one the mount ends: nobody would serve it. */
@@ -154,6 +185,7 @@ void crew_stand(struct crew *crew, struct worker *w)
 {
 	if (!w->has_seat)
 		return;
+	crew_end_taking(crew, w);
 	pthread_mutex_lock(&crew->lock);
 	w->has_seat = false;
 	crew->nr_seated--;

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct worker;
 
@@ -32,10 +33,14 @@ struct crew {
 	unsigned nr_seated;
 	unsigned nr_waiting; /* for a seat */
 	unsigned nr_workers;
-	unsigned nr_quit; /* of them */
+	unsigned nr_entered, nr_quit; /* of them */
 	unsigned wipe_round;
 	unsigned nr_wiped; /* workers that took part in it */
 	pthread_t threads[CREW_MAX_WORKERS];
+	struct {
+		uint32_t turn; /* odd: may have a request; atomic */
+		uint8_t apart[60];
+	} takers[CREW_MAX_WORKERS];
 };
 
 /* Workers will run @work with @arg. 0 or -errno. */
@@ -51,6 +56,16 @@ void crew_join(struct crew *crew);
 /* A worker is ready to work; or it cannot, and ends. */
 void crew_enter(struct crew *crew, struct worker *w);
 void crew_quit(struct crew *crew);
+
+/*
+ * @w takes a request from the kernel, if there is one; and it has none, or serves it so
+ * far that who comes after it finds it in the way. To give up the seat is to end it too.
+ */
+void crew_begin_taking(struct crew *crew, const struct worker *w);
+void crew_end_taking(struct crew *crew, const struct worker *w);
+
+/* Waits for all who are taking one, but @w, to end that. */
+void crew_let_pass(struct crew *crew, const struct worker *w);
 
 /* Waits for a seat, if @w has none. False when the crew was ended. */
 bool crew_sit(struct crew *crew, struct worker *w);

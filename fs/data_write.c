@@ -50,7 +50,6 @@ static void plan(struct data_request *request)
 static void set_range(struct data_request *request)
 {
 	plan(request);
-	request->range.exclusive = true;
 	request->range.first = request->first;
 	request->range.last = request->last;
 	if (extends(request)) {
@@ -64,26 +63,52 @@ static void set_range(struct data_request *request)
 	}
 }
 
-/* Locks, and again if the end has moved between looking and locking. 0 or -EINTR. */
+/* Whether the write would make a hole, in a file that has none. */
+static bool makes_hole(const struct data_request *request)
+{
+	uint64_t pages = layout_pages(request->old_size);
+
+	return !request->inode->file->sparse && request->first > (pages ? pages : 1);
+}
+
+/*
+ * Locks, and again if the end has moved between looking and locking. What is to fill the
+ * hole may have been sent before, and another worker have taken it but not locked yet: it
+ * comes first. 0 or -EINTR.
+ */
 static int lock_pages(struct worker *w, struct data_request *request)
 {
+	struct range *range = &request->range;
 	struct file *file = request->inode->file;
+	bool passed = false;
+	int ret;
 
+	*range = (struct range){.exclusive = true,
+				.place = extends(request) ? request->off + 1 : 0};
 	for (;;) {
-		uint64_t seen;
-		int ret;
+		bool moved;
 
 		set_range(request);
-		seen = request->old_size;
-		ret = pages_lock(w, file, &request->range);
-		if (ret || file_size(file) == seen)
-			return ret;
-		if (request->range.last != RANGE_END && !extends(request)) {
+		ret = pages_lock(w, file, range);
+		if (ret)
+			break;
+		moved = file_size(file) != request->old_size;
+		if (!moved && (passed || !makes_hole(request)))
+			return 0;
+		if (moved && range->last != RANGE_END && !extends(request)) {
 			plan(request);
 			return 0;
 		}
-		range_release(&file->pages, &request->range);
+		range_step_back(&file->pages, range);
+		if (moved)
+			continue;
+		passed = true;
+		ret = worker_let_pass(w);
+		if (ret)
+			break;
 	}
+	range_withdraw(&file->pages, range);
+	return ret;
 }
 
 /* Writes the @len bytes of sealed pages to a file that ends before they do. */

@@ -95,6 +95,15 @@ int worker_may_block(struct worker *w)
 	return ret;
 }
 
+int worker_let_pass(struct worker *w)
+{
+	int ret = worker_may_block(w);
+
+	if (!ret)
+		crew_let_pass(&w->loop->crew, w);
+	return ret;
+}
+
 void worker_allow_parallel_writes(void)
 {
 	current->parallel_writes = true;
@@ -214,9 +223,12 @@ static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wai
 	bool ended = false;
 
 	for (;;) {
-		ssize_t n = fuse_park_take(&loop->park, loop->fs, buf);
-		bool full = park_is_full(&loop->park) && !ended;
+		ssize_t n;
+		bool full;
 
+		crew_begin_taking(&loop->crew, w);
+		n = fuse_park_take(&loop->park, loop->fs, buf);
+		full = park_is_full(&loop->park) && !ended;
 		if (n > 0)
 			return n;
 		if (!full)
@@ -230,6 +242,7 @@ static ssize_t next_request(struct worker *w, struct engine_slot *slot, bool wai
 		if (n < 0 && (n != -EAGAIN || !wait))
 			return n;
 		if (n < 0) {
+			crew_end_taking(&loop->crew, w);
 			fuse_park_answer_dying(&loop->park, loop->fuse_fd);
 			/* another may have gone to sleep before anything was parked */
 			if (park_is_empty(&loop->park) && crew_leave(&loop->crew, w))
@@ -313,6 +326,7 @@ static void serve(struct worker *w)
 			dispatch(w, slot, len);
 		else if (slot)
 			engine_slot_put(&w->engine, slot);
+		crew_end_taking(&w->loop->crew, w);
 		if (len < 0 && len != -EAGAIN) {
 			end_loop(w);
 			return;

@@ -100,11 +100,16 @@ int pages_lock(struct worker *w, struct file *file, struct range *range)
 		return lock_shared(w, file, range);
 	if (range_try(&file->pages, range))
 		return 0;
+	range_announce(&file->pages, range);
 	ret = worker_finish(w);
-	if (ret || range_try(&file->pages, range))
-		return ret;
-	ret = worker_may_block(w);
-	return ret ? ret : range_wait(&file->pages, range, worker_look_around, w);
+	if (!ret && range_try(&file->pages, range))
+		return 0;
+	if (!ret)
+		ret = worker_may_block(w);
+	if (!ret)
+		return range_wait(&file->pages, range, worker_look_around, w);
+	range_withdraw(&file->pages, range);
+	return ret;
 }
 
 int pages_read_backing(int fd, void *buf, uint64_t len, uint64_t off)

@@ -26,7 +26,7 @@ static struct guard *guard_of(const struct range_lock *lock)
 
 void range_lock_init(struct range_lock *lock)
 {
-	lock->held = NULL;
+	lock->held = lock->waiting = NULL;
 	lock->outer = -1;
 }
 
@@ -36,11 +36,38 @@ static bool conflicts(const struct range_lock *lock, const struct range *range)
 		if (range->first <= held->last && held->first <= range->last &&
 		    (range->exclusive || held->exclusive))
 			return true;
+	for (const struct range *other = lock->waiting; other; other = other->next)
+		if (other->place && other->place < range->place)
+			return true;
 	return false;
+}
+
+static void take_out(struct range **at, const struct range *range)
+{
+	while (*at != range)
+		at = &(*at)->next;
+	*at = range->next;
+}
+
+static void begin_waiting(struct range_lock *lock, struct range *range)
+{
+	if (range->waits)
+		return;
+	range->waits = true;
+	range->next = lock->waiting;
+	lock->waiting = range;
+}
+
+static void end_waiting(struct range_lock *lock, struct range *range)
+{
+	if (range->waits)
+		take_out(&lock->waiting, range);
+	range->waits = false;
 }
 
 static void take(struct range_lock *lock, struct range *range)
 {
+	end_waiting(lock, range);
 	range->next = lock->held;
 	lock->held = range;
 }
@@ -55,6 +82,21 @@ bool range_try(struct range_lock *lock, struct range *range)
 		take(lock, range);
 	pthread_mutex_unlock(&guard_of(lock)->mutex);
 	return got;
+}
+
+void range_announce(struct range_lock *lock, struct range *range)
+{
+	pthread_mutex_lock(&guard_of(lock)->mutex);
+	begin_waiting(lock, range);
+	pthread_mutex_unlock(&guard_of(lock)->mutex);
+}
+
+void range_withdraw(struct range_lock *lock, struct range *range)
+{
+	pthread_mutex_lock(&guard_of(lock)->mutex);
+	end_waiting(lock, range);
+	pthread_cond_broadcast(&guard_of(lock)->freed);
+	pthread_mutex_unlock(&guard_of(lock)->mutex);
 }
 
 /* True if something was freed before a slice of time was over. */
@@ -73,6 +115,7 @@ int range_wait(struct range_lock *lock, struct range *range,
 	bool is_interrupted = false;
 
 	pthread_mutex_lock(&guard->mutex);
+	begin_waiting(lock, range);
 	while (conflicts(lock, range) && !is_interrupted) {
 		if (wait_slice(guard))
 			continue;
@@ -84,6 +127,8 @@ int range_wait(struct range_lock *lock, struct range *range,
 	if (!is_interrupted)
 		take(lock, range);
 	pthread_mutex_unlock(&guard->mutex);
+	if (is_interrupted)
+		range_withdraw(lock, range);
 	return is_interrupted ? -EINTR : 0;
 }
 
@@ -92,19 +137,32 @@ void range_set_outer(struct range_lock *lock, int fd)
 	lock->outer = fd;
 }
 
-void range_release(struct range_lock *lock, struct range *range)
+/* A lock against other machines that goes with it. */
+static void release_outer(struct range_lock *lock)
 {
 	struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-	struct range **at = &lock->held;
 
-	if (lock->outer >= 0) {
-		fcntl(lock->outer, F_OFD_SETLK, &all);
-		lock->outer = -1;
-	}
+	if (lock->outer < 0)
+		return;
+	fcntl(lock->outer, F_OFD_SETLK, &all);
+	lock->outer = -1;
+}
+
+void range_release(struct range_lock *lock, struct range *range)
+{
+	release_outer(lock);
 	pthread_mutex_lock(&guard_of(lock)->mutex);
-	while (*at != range)
-		at = &(*at)->next;
-	*at = range->next;
+	take_out(&lock->held, range);
+	pthread_cond_broadcast(&guard_of(lock)->freed);
+	pthread_mutex_unlock(&guard_of(lock)->mutex);
+}
+
+void range_step_back(struct range_lock *lock, struct range *range)
+{
+	release_outer(lock);
+	pthread_mutex_lock(&guard_of(lock)->mutex);
+	take_out(&lock->held, range);
+	begin_waiting(lock, range);
 	pthread_cond_broadcast(&guard_of(lock)->freed);
 	pthread_mutex_unlock(&guard_of(lock)->mutex);
 }

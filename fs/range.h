@@ -12,18 +12,31 @@
 struct range {
 	uint64_t first, last; /* pages, inclusive */
 	bool exclusive;
+	bool waits;
+	uint64_t place; /* if not 0: those that wait with a lower one come first */
 	struct range *next;
 };
 
 struct range_lock {
-	struct range *held; /* what guards it is shared by many locks */
+	struct range *held, *waiting; /* what guards them is shared by many locks */
 	int outer; /* locked for other machines while its only range is held, else -1 */
 };
 
 void range_lock_init(struct range_lock *lock);
 
-/* False when another holder is in the way. */
+/* False when another holder is in the way, or one who waits comes first. */
 bool range_try(struct range_lock *lock, struct range *range);
+
+/*
+ * From now on it counts as waiting, until it is taken, or range_wait() gives up, or
+ * range_withdraw().
+ */
+void range_announce(struct range_lock *lock, struct range *range);
+
+/* Releases it and announces it again at once. */
+void range_step_back(struct range_lock *lock, struct range *range);
+
+void range_withdraw(struct range_lock *lock, struct range *range);
 
 /*
  * Waits: 0, or -EINTR when @interrupted (called with @arg every 100 ms) says so. The

@@ -31,6 +31,7 @@ struct worker {
 	unsigned backlog;     /* requests in a row that were there already */
 	uint64_t spin_ns;     /* how long it looks for requests before it sleeps */
 	unsigned wipe_round;  /* the last one that this worker took part in */
+	unsigned number;      /* of those in the crew */
 };
 
 /* The volume a worker serves. */
@@ -59,7 +60,14 @@ int worker_finish(struct worker *w);
  */
 int worker_may_block(struct worker *w);
 
-/* The same without completing anything: for waiting until operations can complete. */
+/*
+ * The same, and waits until whatever other workers had taken from the kernel before is
+ * being served, or waits for something.
+ */
+int worker_let_pass(struct worker *w);
+
+/* As worker_may_block() without completing anything: for waiting until operations can
+ * complete. */
 void worker_leave_seat(struct worker *w);
 
 /* Direct writes of the file whose opening is about to be answered may run in parallel. */
