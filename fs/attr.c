@@ -16,8 +16,8 @@
 #include "hsm/api/page.h"
 
 /*
- * Removed by another machine, or in a directory that may not be searched any more: an
- * open file can still be asked.
+ * Removed by another machine, or in a directory that may not be searched any more: what
+ * is open can still be asked.
  */
 static int stat_open(struct fs *fs, struct inode *inode, struct stat *out)
 {
@@ -92,8 +92,8 @@ static int set_at(const struct inode_place *place, unsigned changes,
 }
 
 /*
- * The same of an open file, in a directory that may not be searched any more. Its times
- * the kernel writes back whatever became of that.
+ * The same of what is open, in a directory that may not be searched any more. The times
+ * of a file the kernel writes back whatever became of that.
  */
 static int set_open(struct fs *fs, struct inode *inode, unsigned changes,
 		    const struct stat *want)

@@ -110,7 +110,7 @@ static int enter(struct worker *w, struct inode *inode, struct attr_path *path)
 	return 0;
 }
 
-/* An open file, in a directory that may not be searched any more. */
+/* What is open, in a directory that may not be searched any more. */
 static int enter_open(struct worker *w, struct inode *inode, struct attr_path *path)
 {
 	path->fd = inode_dup_open(worker_fs(w), inode);
