@@ -183,6 +183,7 @@ UNIT_SRC_search_test := $(SRC_NAMESPACE)
 WRAP_STORE := pread64 pwrite64 ftruncate64 fallocate64 fdatasync fsync
 UNIT_WRAP_fault_test := $(WRAP_STORE)
 UNIT_WRAP_crash_test := $(WRAP_STORE)
+UNIT_WRAP_opening_test := $(WRAP_STORE)
 UNIT_WRAP_namespace_test := fstatat64
 UNIT_WRAP_audit_test := linkat renameat
 UNIT_WRAP_engine_test := queue_reap crew_take_part crew_stand

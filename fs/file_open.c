@@ -219,17 +219,20 @@ static int count_open(struct worker *w, struct inode *inode, int fd, enum openin
 	return ret;
 }
 
-/* The kernel may be given the content: see file_may_give(). 0 or -EINTR. */
+/*
+ * The kernel may be given the content: see file_may_give(). Whoever reads then is not
+ * waited for. 0 or -EINTR.
+ */
 static int wait_until_given(struct worker *w, struct file *file)
 {
-	struct range all = {.first = 0, .last = RANGE_END, .exclusive = true};
+	struct range end = {.first = RANGE_END, .last = RANGE_END, .exclusive = true};
 	int ret;
 
 	if (!__atomic_load_n(&file->being_given, __ATOMIC_SEQ_CST))
 		return 0;
-	ret = pages_lock(w, file, &all);
+	ret = pages_lock(w, file, &end);
 	if (!ret)
-		range_release(&file->pages, &all);
+		range_release(&file->pages, &end);
 	return ret;
 }
 
