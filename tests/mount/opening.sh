@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 300
+# timeout: 600
 # The kernel gets a small file's content with its first opening. Who opens the same file in the
 # same moment loses nothing that he writes, and waits for nobody for ever.
 . "$WORK/tests/lib/common.sh"
 
-nr=400
+nr=300
 
 fill() {
 	local i
@@ -18,14 +18,19 @@ fill() {
 # meet WHO: opens each file twice at once, to read it and as WHO does
 meet() {
 	timeout 120 /usr/bin/python3 - "$MNT/dir" "$1" $nr <<-'PYTHON'
-		import mmap, os, struct, sys
+		import mmap, os, socket, struct, sys
 		directory, who, nr = sys.argv[1], sys.argv[2], int(sys.argv[3])
 		shared = mmap.mmap(-1, 4096)
+		ends = socket.socketpair()
 
 		def meet(me, number):
+		    ends[me].send(b".")
+		    ends[me].recv(1)
+		    # both are awake, or soon will be: on a busy machine that is not waited for
 		    shared[8 * me:8 * me + 8] = struct.pack("Q", number)
-		    while struct.unpack("Q", shared[8 - 8 * me:16 - 8 * me])[0] < number:
-		        pass
+		    for _ in range(1000):
+		        if struct.unpack("Q", shared[8 - 8 * me:16 - 8 * me])[0] >= number:
+		            break
 
 		def content(i):
 		    return b"%08192d" % i
@@ -45,6 +50,7 @@ meet() {
 		for name in os.scandir(directory):
 		    name.stat()  # so that only the opening is left
 		child = os.fork()
+		ends[1 if child else 0].close()
 		for i in range(1, nr + 1):
 		    meet(0 if child else 1, i)
 		    use(f"{directory}/{i}", i, 0 if child else 1)
