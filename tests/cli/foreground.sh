@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout: 240
 # hsmfs --foreground: the process that was started is the one that serves, and that a signal ends.
 . "$WORK/tests/lib/common.sh"
 

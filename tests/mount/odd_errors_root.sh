@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # needs: root
+# timeout: 240
 # A store that gives out errors which are the kernel's own, as some network stores do
 # ("Unknown error 524"): whoever meets one gets an error, and does not wait for ever.
 . "$WORK/tests/lib/common.sh"
