@@ -226,7 +226,7 @@ static int open_state(const struct options *options, struct hsm *hsm, char *stat
 		snprintf(
 			why, why_len,
 			"the state directory cannot be used (%s); check HSMFS_STATE_DIR, "
-			"its owner and its mode",
+			"which has to be absolute, its owner and its mode",
 			strerror(-ret));
 		return ret;
 	}

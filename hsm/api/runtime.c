@@ -58,16 +58,28 @@ static const char *environment(const char *name)
 	return value && *value ? value : NULL;
 }
 
+/* What is relative is to be ignored, says XDG's specification. */
+static const char *absolute(const char *path)
+{
+	return path && *path == '/' ? path : NULL;
+}
+
+/* It would mean another directory to each of our processes. */
+static int format_own(char *path, size_t len, const char *own)
+{
+	return absolute(own) ? format_path(path, len, own, "") : -EINVAL;
+}
+
 int runtime_dir(char *path, size_t len)
 {
 	const char *own = environment("HSMFS_RUNTIME_DIR");
-	const char *xdg = environment("XDG_RUNTIME_DIR");
+	const char *xdg = absolute(environment("XDG_RUNTIME_DIR"));
 	char run_user[64];
 	int ret;
 
 	snprintf(run_user, sizeof(run_user), "/run/user/%u", geteuid());
 	if (own)
-		ret = format_path(path, len, own, "");
+		ret = format_own(path, len, own);
 	else if (xdg)
 		ret = format_path(path, len, xdg, "/hsmfs");
 	else if (!access(run_user, W_OK))
@@ -84,12 +96,12 @@ int runtime_dir(char *path, size_t len)
 int runtime_state_dir(char *path, size_t len)
 {
 	const char *own = environment("HSMFS_STATE_DIR");
-	const char *xdg = environment("XDG_STATE_HOME");
-	const char *home = environment("HOME");
+	const char *xdg = absolute(environment("XDG_STATE_HOME"));
+	const char *home = absolute(environment("HOME"));
 	int ret;
 
 	if (own)
-		ret = format_path(path, len, own, "");
+		ret = format_own(path, len, own);
 	else if (xdg)
 		ret = format_path(path, len, xdg, "/hsmfs");
 	else if (home)
@@ -134,7 +146,7 @@ int runtime_connect(char *why, size_t why_len)
 		snprintf(why, why_len,
 			 "the runtime directory cannot be used (%s); set "
 			 "HSMFS_RUNTIME_DIR to a "
-			 "short path of a private directory",
+			 "short absolute path of a private directory",
 			 strerror(-ret));
 		return ret;
 	}

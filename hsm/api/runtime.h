@@ -8,8 +8,8 @@
 /*
  * $HSMFS_RUNTIME_DIR, else $XDG_RUNTIME_DIR/hsmfs, else /run/user/UID/hsmfs if
  * /run/user/UID is there, else /tmp/hsmfs-UID; made with mode 0700 and checked to be a
- * directory of ours that others cannot write to. 0, -ENAMETOOLONG, -EPERM (it is not), or
- * mkdir's error.
+ * directory of ours that others cannot write to. 0, -ENAMETOOLONG, -EINVAL (the first is
+ * relative; of others that is ignored), -EPERM (it is not), or mkdir's error.
  */
 int runtime_dir(char *path, size_t len);
 

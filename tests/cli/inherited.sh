@@ -16,3 +16,14 @@ ignoring hsmsetup close "$MNT"
 code=0
 ignoring hsmd --self-test >report || code=$?
 [ $code -eq 0 ] || [ $code -eq 2 ] || die "the self-test ended with $code: $(cat report)"
+
+# A relative directory would be another one to each process.
+kill_all hsmd
+for variable in HSMFS_RUNTIME_DIR HSMFS_STATE_DIR; do
+	expect_exit 1 env $variable=relative hsmsetup token list
+	expect_sentence "$variable.* absolute"
+	[ ! -e relative ] || die "$variable: made a directory nobody asked for"
+done
+expect_exit 0 env -u HSMFS_STATE_DIR XDG_STATE_HOME=relative hsmsetup token list
+[ ! -e relative ] || die "XDG_STATE_HOME: made a directory nobody asked for"
+[ -d "$HOME/.local/state/hsmfs/tpm" ] || die "the state is not where it is without the variable"
