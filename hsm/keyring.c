@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ struct keyring {
 	struct siv *blobs;
 	uint64_t ticks;
 	size_t stride;
-	uint8_t *keys; /* NR_ENTRIES expanded keys */
+	uint8_t *keys; /* NR_ENTRIES expanded keys, and room for one that is not yet */
 	struct entry entries[NR_ENTRIES];
 };
 
@@ -47,6 +48,22 @@ static struct siv *derive_siv(const uint8_t *vmk, const char *label)
 	return siv;
 }
 
+static void *key_at(struct keyring *keyring, size_t i)
+{
+	return keyring->keys + i * keyring->stride;
+}
+
+/* So that what an engine needs for a key is there when the first data comes. */
+static int reserve_keys(struct keyring *keyring)
+{
+	static const uint8_t zeros[AEAD_KEY_BYTES];
+	int ret = keyring->keys ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < NR_ENTRIES && !ret; i++)
+		ret = keyring->engine->key_init(key_at(keyring, i), zeros);
+	return ret;
+}
+
 struct keyring *keyring_create(const struct aead_engine *engine,
 			       const uint8_t vmk[KEYSLOT_VMK_BYTES])
 {
@@ -57,25 +74,19 @@ struct keyring *keyring_create(const struct aead_engine *engine,
 	keyring->engine = engine;
 	keyring->vmk = vmk;
 	keyring->stride = (engine->key_size + 63) & ~(size_t)63;
-	keyring->keys = secmem_alloc(keyring->stride * NR_ENTRIES);
+	keyring->keys = secmem_alloc(keyring->stride * (NR_ENTRIES + 1));
 	keyring->names = derive_siv(vmk, KDF_LABEL_NAME);
 	keyring->blobs = derive_siv(vmk, KDF_LABEL_BLOB);
-	if (keyring->keys && keyring->names && keyring->blobs)
+	if (keyring->names && keyring->blobs && !reserve_keys(keyring))
 		return keyring;
 	keyring_destroy(keyring);
 	return NULL;
 }
 
-static void *key_at(struct keyring *keyring, size_t i)
-{
-	return keyring->keys + i * keyring->stride;
-}
-
 void keyring_wipe(struct keyring *keyring)
 {
-	for (size_t i = 0; i < NR_ENTRIES; i++)
-		if (keyring->entries[i].used)
-			keyring->engine->key_fini(key_at(keyring, i));
+	for (size_t i = 0; i < NR_ENTRIES && keyring->keys; i++)
+		keyring->engine->key_fini(key_at(keyring, i));
 	memset(keyring->entries, 0, sizeof(keyring->entries));
 	secmem_free(keyring->keys);
 	siv_destroy(keyring->names);
@@ -121,13 +132,9 @@ static void *derive_file(struct keyring *keyring, size_t i,
 			 const uint8_t file_id[PAGE_ID_BYTES])
 {
 	struct entry *entry = &keyring->entries[i];
-	uint8_t *raw = secmem_alloc(AEAD_KEY_BYTES);
+	uint8_t *raw = key_at(keyring, NR_ENTRIES);
 	void *key = NULL;
 
-	if (!raw)
-		return NULL;
-	if (entry->used)
-		keyring->engine->key_fini(key_at(keyring, i));
 	entry->used = false;
 	if (kdf_expand(keyring->vmk, KDF_LABEL_FILE, file_id, PAGE_ID_BYTES, raw,
 		       AEAD_KEY_BYTES))
@@ -139,7 +146,7 @@ static void *derive_file(struct keyring *keyring, size_t i,
 	memcpy(entry->file_id, file_id, PAGE_ID_BYTES);
 	key = key_at(keyring, i);
 out:
-	secmem_free(raw);
+	secmem_wipe(raw, AEAD_KEY_BYTES);
 	return key;
 }
 

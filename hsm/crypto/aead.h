@@ -27,7 +27,11 @@ struct aead_engine {
 	const char *name; /* "ipsec-mb" or "openssl" */
 	size_t key_size;  /* bytes of an expanded key */
 
-	/* Expands @raw into @key. 0, -ENOMEM, or -ENOTSUP on a CPU it is not made for. */
+	/*
+	 * Expands @raw into @key, which is zeros, or has been expanded before and is
+	 * changed: that takes no memory. 0, -ENOMEM, or -ENOTSUP on a CPU it is not made
+	 * for; @key is as after key_fini then.
+	 */
 	int (*key_init)(void *key, const uint8_t raw[AEAD_KEY_BYTES]);
 
 	/* Releases and wipes what key_init made. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdbool.h>
 
 #include <openssl/evp.h>
 
@@ -25,30 +26,28 @@ static void fetch(void)
 	cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 }
 
-static int openssl_key_init(void *key, const uint8_t raw[AEAD_KEY_BYTES])
-{
-	struct openssl_key *k = key;
-
-	pthread_once(&fetch_once, fetch);
-	if (!cipher)
-		return -ENOMEM;
-	k->ctx = EVP_CIPHER_CTX_new();
-	if (!k->ctx)
-		return -ENOMEM;
-	if (EVP_CipherInit_ex2(k->ctx, cipher, raw, NULL, 1, NULL) != 1) {
-		EVP_CIPHER_CTX_free(k->ctx);
-		k->ctx = NULL;
-		return -ENOMEM;
-	}
-	return 0;
-}
-
 static void openssl_key_fini(void *key)
 {
 	struct openssl_key *k = key;
 
 	EVP_CIPHER_CTX_free(k->ctx); /* cleanses the schedule */
 	k->ctx = NULL;
+}
+
+static int openssl_key_init(void *key, const uint8_t raw[AEAD_KEY_BYTES])
+{
+	struct openssl_key *k = key;
+	bool is_new = !k->ctx;
+
+	pthread_once(&fetch_once, fetch);
+	if (is_new && cipher)
+		k->ctx = EVP_CIPHER_CTX_new();
+	/* a context that is given its cipher again begins with new memory */
+	if (k->ctx &&
+	    EVP_CipherInit_ex2(k->ctx, is_new ? cipher : NULL, raw, NULL, 1, NULL) == 1)
+		return 0;
+	openssl_key_fini(key);
+	return -ENOMEM;
 }
 
 /* Nonce, associated data, data; all but the tag. */

@@ -59,7 +59,9 @@ struct siv *siv_create(const uint8_t key[SIV_KEY_BYTES])
 	siv->cmac = EVP_MAC_CTX_new(mac);
 	if (siv->keyed && siv->work && siv->cmac &&
 	    EVP_CipherInit_ex2(siv->keyed, cipher, key, NULL, 1, NULL) == 1 &&
-	    cmac_init(siv->cmac, key) == 1)
+	    cmac_init(siv->cmac, key) == 1 &&
+	    /* so that the memory for it is there */
+	    EVP_CIPHER_CTX_copy(siv->work, siv->keyed) == 1)
 		return siv;
 out:
 	siv_destroy(siv);

@@ -125,6 +125,31 @@ static void test_published_vectors(void **state)
 			check_vector(aead_engines[i], &vectors[j]);
 }
 
+/* What a key was before, and did, makes no difference. */
+static void test_keys_change(void **state)
+{
+	uint8_t raw[AEAD_KEY_BYTES], plain[100] = {7}, nonce[AEAD_NONCE_BYTES] = {1};
+	uint8_t out[2][100], tag[2][AEAD_TAG_BYTES];
+
+	(void)state;
+	fill(raw, sizeof(raw), 2);
+	for (size_t i = 0; aead_engines[i]; i++) {
+		const struct aead_engine *e = aead_engines[i];
+		void *keys[] = {make_key(e, 1), make_key(e, 2)};
+
+		e->seal(keys[0], nonce, NULL, 0, plain, sizeof(plain), out[0], tag[0]);
+		assert_int_equal(e->key_init(keys[0], raw), 0);
+		for (int k = 0; k < 2; k++) {
+			assert_int_equal(e->seal(keys[k], nonce, NULL, 0, plain,
+						 sizeof(plain), out[k], tag[k]),
+					 0);
+			drop_key(e, keys[k]);
+		}
+		assert_memory_equal(out[0], out[1], sizeof(out[0]));
+		assert_memory_equal(tag[0], tag[1], sizeof(tag[0]));
+	}
+}
+
 /* --- every length, every engine ------------------------------------------------------
  */
 
@@ -442,6 +467,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_published_vectors),
+		cmocka_unit_test(test_keys_change),
 		cmocka_unit_test(test_engines_agree_on_every_length),
 		cmocka_unit_test(test_every_forgery_is_refused_and_wiped),
 		cmocka_unit_test(test_many_keys_do_not_mix),

@@ -2,6 +2,8 @@
 /* What a queue costs hsmd. Bad clients are hostile_test.c's. */
 #include "tests/unit/hsmd_fixture.h"
 
+#include <sys/resource.h>
+
 static unsigned long resident_pages(pid_t pid)
 {
 	unsigned long pages = 0;
@@ -61,10 +63,91 @@ static void idle_queues_hold_no_memory(void **state)
 	hsmd_remove(&hsmd);
 }
 
+enum {
+	MAX_QUEUES = 31,
+	SPARED_QUEUES = 4, /* others' memory, for what all need in passing */
+	KEPT_KEYS = 64,
+	LOCKED_BYTES = 2 * 1024 * 1024,
+};
+
+static struct queue queues[MAX_QUEUES];
+
+/* Attaches so many queues, or as many as there is memory for: how many. */
+static int attach_some(struct hsm_client *user, int nr)
+{
+	int i, ret = 0;
+
+	for (i = 0; i < nr && !ret; i++) {
+		assert_int_equal(queue_init(&queues[i], ARENA_BYTES), 0);
+		ret = queue_attach(&queues[i], user);
+	}
+	assert_true(!ret || ret == -ENOMEM);
+	if (ret)
+		queue_fini(&queues[--i]);
+	return i;
+}
+
+static void drop(const struct hsmd *hsmd, struct hsm_client *user, int nr)
+{
+	hsm_disconnect(user);
+	while (nr)
+		queue_fini(&queues[--nr]);
+	hsmd_settle(hsmd, 2);
+}
+
+/* Each file that a queue works on needs a key; names need memory for a moment. */
+static void use_keys(struct queue *queue, uint8_t file)
+{
+	static const struct ring_string name = {.len = 4};
+	struct ring_sqe sqe = sqe_seal();
+
+	sqe.file_id[0] = file;
+	assert_int_equal(run(queue, &sqe).status, 0);
+	memcpy(queue->arena + AT_DATA, &name, sizeof(name));
+	sqe = (struct ring_sqe){.op = RING_NAME_SEAL,
+				.count = 1,
+				.src = AT_DATA,
+				.src_len = 8,
+				.dst = AT_OPENED,
+				.dst_len = 64};
+	assert_int_equal(run(queue, &sqe).status, 0);
+}
+
+/* Where little memory may be locked, a queue is refused; none fails in its work. */
+static void queues_get_their_memory_at_once(void **state)
+{
+	const struct rlimit little = {LOCKED_BYTES, LOCKED_BYTES};
+	const char *const words[] = {"--engine", "openssl", NULL};
+	struct hsm_client *owner, *user;
+	struct hsmd hsmd = {0};
+	int nr;
+
+	(void)state;
+	hsmd_folders(&hsmd);
+	/* there is no way back: the last test */
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &little), 0);
+	hsmd_start(&hsmd, words);
+	owner = own_session();
+	user = use_session(owner);
+	nr = attach_some(user, MAX_QUEUES);
+	drop(&hsmd, user, nr);
+	user = use_session(owner);
+	nr = attach_some(user, nr - SPARED_QUEUES);
+	assert_true(nr > 0);
+	for (int file = 0; file < KEPT_KEYS; file++)
+		for (int i = 0; i < nr; i++)
+			use_keys(&queues[i], (uint8_t)file);
+	drop(&hsmd, user, nr);
+	hsm_disconnect(owner);
+	hsmd_stop(&hsmd);
+	hsmd_remove(&hsmd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(idle_queues_hold_no_memory),
+		cmocka_unit_test(queues_get_their_memory_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
