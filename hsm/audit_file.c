@@ -314,7 +314,8 @@ static bool has_old(int dir, unsigned number)
  */
 static void remove_too_old(const struct audit_file *file)
 {
-	unsigned end = file->nr_old > AUDITLOG_KEPT ? file->nr_old - AUDITLOG_KEPT + 1 : 1;
+	unsigned end =
+		file->nr_old > AUDITLOG_KEPT ? file->nr_old - AUDITLOG_KEPT + 1 : 1;
 	unsigned number = end;
 	int ret = 0;
 

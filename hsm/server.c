@@ -125,7 +125,7 @@ out:
 	return ret;
 }
 
-/* From here on a client finds no socket, or loses its connection: it looks for another. */
+/* From here on a client finds no socket, or a closed one: it looks for another hsmd. */
 static void stop_listening(struct server *server)
 {
 	if (server->listener < 0)

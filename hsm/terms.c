@@ -63,9 +63,9 @@ bool terms_limit_any(void)
 	for (int i = 0; i < MAX_VOLUMES; i++) {
 		const struct terms *terms = &entries[i].terms;
 
-		any |= entries[i].age && (terms->lease_ms != UINT64_MAX ||
-					  terms->idle_ms != UINT64_MAX ||
-					  terms->limit_bytes != UINT64_MAX);
+		any |= entries[i].age &&
+		       (terms->lease_ms != UINT64_MAX || terms->idle_ms != UINT64_MAX ||
+			terms->limit_bytes != UINT64_MAX);
 	}
 	pthread_mutex_unlock(&lock);
 	return any;

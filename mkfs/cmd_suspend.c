@@ -70,8 +70,8 @@ static int suspend_unless_done(const char *path, const struct mount_entry *entry
 	json_t *request = control_request("status"), *status = NULL;
 	int rc = request ? mountctl_call(path, request, CONTROL_QUICK_MS, &status)
 			 : -ENOMEM;
-	bool done = rc == -ECONNREFUSED || rc == -EPERM ||
-		    says(status, "state", "suspended");
+	bool done =
+		rc == -ECONNREFUSED || rc == -EPERM || says(status, "state", "suspended");
 
 	json_decref(request);
 	json_decref(status);

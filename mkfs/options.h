@@ -53,7 +53,7 @@ struct options {
 	const char *token; /* as token_choose() takes it, or NULL */
 	uint32_t pcrs;	   /* mask */
 	uint32_t slot;
-	const char *new_key_file; /* or NULL */
+	const char *new_key_file;	       /* or NULL */
 	char mount_options[MOUNT_OPTIONS_MAX]; /* of all -o together */
 	uint64_t lease_s;
 	uint64_t idle_s;

@@ -161,9 +161,8 @@ static int type(const struct passphrase_source *source, const char *prompt, bool
 		struct passphrase *out)
 {
 	if (source->offset || source->size)
-		return say_error(EXIT_INVALID,
-				 "What is typed is taken as it is, without "
-				 "--keyfile-offset or --keyfile-size.");
+		return say_error(EXIT_INVALID, "What is typed is taken as it is, without "
+					       "--keyfile-offset or --keyfile-size.");
 	return verify ? ask_twice(prompt, out) : ask(prompt, out);
 }
 

@@ -50,8 +50,7 @@ static int choose_costs(const struct options *options, struct keyslot_kdf *kdf)
 		return say_error(EXIT_INVALID,
 				 "With %u KiB of memory, --pbkdf-force-iterations is at "
 				 "most %u.",
-				 kdf->memory_kib,
-				 KEYSLOT_KDF_MAX_WORK / kdf->memory_kib);
+				 kdf->memory_kib, KEYSLOT_KDF_MAX_WORK / kdf->memory_kib);
 	if (kdf->memory_kib < 8 * kdf->lanes)
 		return say_error(EXIT_INVALID,
 				 "argon2id needs 8 KiB of memory for each lane: at least "

@@ -38,8 +38,8 @@ int mountctl_call(const char *mountpoint, const struct json_t *request, int time
 		  struct json_t **reply);
 
 /*
- * The same request to every hsmfs of the runtime directory, wherever it was mounted. Shows
- * @visit the replies of those that answer. 0 or -errno.
+ * The same request to every hsmfs of the runtime directory, wherever it was mounted.
+ * @visit is shown the replies of those that answer. 0 or -errno.
  */
 int mountctl_call_all(const struct json_t *request, int timeout_ms,
 		      void (*visit)(const struct json_t *reply, void *arg), void *arg);

@@ -125,9 +125,9 @@ static void spend(struct keyslot_kdf *kdf, unsigned ms, int64_t measured_us,
 	uint32_t min_kib = max_kib < MEMORY_MIN_KIB ? max_kib : MEMORY_MIN_KIB;
 
 	kdf->memory_kib = clamp(work / TIME_MIN, min_kib, max_kib);
-	kdf->time = clamp(work / kdf->memory_kib, TIME_MIN,
-			  lesser(KEYSLOT_KDF_MAX_TIME,
-				 KEYSLOT_KDF_MAX_WORK / kdf->memory_kib));
+	kdf->time = clamp(
+		work / kdf->memory_kib, TIME_MIN,
+		lesser(KEYSLOT_KDF_MAX_TIME, KEYSLOT_KDF_MAX_WORK / kdf->memory_kib));
 }
 
 int kdf_calibrate(unsigned ms, uint32_t max_kib, struct keyslot_kdf *kdf)

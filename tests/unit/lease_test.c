@@ -473,8 +473,8 @@ static void limit_refuses_and_says_so(void **state)
 }
 
 /*
- * What a volume was limited to is known as long as hsmd runs: then it does not end because
- * nobody is there, as it does else.
+ * What a volume was limited to is known as long as hsmd runs: then it does not end
+ * because nobody is there, as it does else.
  */
 static void limits_outlast_idleness(void **state)
 {

@@ -281,8 +281,8 @@ static void a_try_must_not_take_long(void **state)
 	struct keyslot slot;
 
 	(void)state;
-	assert_int_equal(
-		hsm_add_slot(hsm, 0, NULL, WIRE_KDF_MS_MAX + 1, "p", 1, &slot), -EINVAL);
+	assert_int_equal(hsm_add_slot(hsm, 0, NULL, WIRE_KDF_MS_MAX + 1, "p", 1, &slot),
+			 -EINVAL);
 	assert_int_equal(hsm_add_slot(hsm, 0, NULL, UINT32_MAX, "p", 1, &slot), -EINVAL);
 	hsm_disconnect(hsm);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which memory may be a ring: the kernel's, whatever it makes of it, but no reserved one. */
+/* Which memory may be a ring: what the kernel makes of a memfd, but none reserved. */
 #include "tests/unit/server_fixture.h"
 
 #include <fcntl.h>
