@@ -36,7 +36,7 @@ struct token_blob {
 
 /*
  * Opens the token named by @conf: "tcti=libtpms" (embedded emulator, state under
- * @state_dir/tpm, which is made if missing), "tcti=swtpm:host=H,port=P",
+ * @state_dir/tpm, which is made if missing), "tcti=swtpm:host=ADDRESS,port=P",
  * "tcti=device:/dev/tpmrm0" or any other "tcti=NAME[:CONF]" of tss2's libraries. Makes
  * the standard ECC P-256 storage root key at 0x81000001 if there is none; never replaces
  * one.

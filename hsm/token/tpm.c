@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hsm/token/tpm.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
@@ -110,6 +111,45 @@ static void disconnect_transport(struct token *token)
 	token->tcti = NULL;
 }
 
+/* What follows @key in @conf, "KEY=VALUE,..."; NULL: it is not there. */
+static const char *value_of(const char *conf, const char *key)
+{
+	size_t len = strlen(key);
+
+	while (conf && strncmp(conf, key, len) != 0) {
+		conf = strchr(conf, ',');
+		conf += conf != NULL;
+	}
+	return conf ? conf + len : NULL;
+}
+
+static bool is_address(const char *text)
+{
+	char host[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+	size_t len = strcspn(text, ",");
+
+	if (len >= sizeof(host))
+		return false;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	return inet_pton(AF_INET, host, &address) == 1 ||
+	       inet_pton(AF_INET6, host, &address) == 1;
+}
+
+/*
+ * The libraries for these connect again and again, and look the host's name up each time,
+ * for which the sandbox would kill us. Without a host they have a name, too.
+ */
+static bool wants_lookup(const char *kind, const char *conf)
+{
+	const char *host = value_of(conf, "host=");
+
+	if (strcmp(kind, "swtpm") != 0 && strcmp(kind, "mssim") != 0)
+		return false;
+	return host ? !is_address(host) : !value_of(conf, "path=");
+}
+
 static int open_transport(struct token *token, const char *tcti, const char *state_dir,
 			  char *why, size_t why_len)
 {
@@ -119,6 +159,13 @@ static int open_transport(struct token *token, const char *tcti, const char *sta
 	token->embedded = strcmp(token->kind, "libtpms") == 0;
 	if (token->embedded)
 		return libtpms_tcti_open(state_dir, &token->tcti, why, why_len);
+	if (wants_lookup(token->kind, conf ? conf + 1 : NULL)) {
+		snprintf(why, why_len,
+			 "\"%s\" has no host=ADDRESS, such as host=127.0.0.1; names are "
+			 "not looked up",
+			 tcti);
+		return -EINVAL;
+	}
 	if (conf && !(token->conf = strdup(conf + 1))) {
 		snprintf(why, why_len, "out of memory");
 		return -ENOMEM;

@@ -229,6 +229,10 @@ static void bad_names(void **state)
 		"tcti=evil.so",
 		"tcti=a b",
 		"tcti=abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
+		"tcti=swtpm",
+		"tcti=swtpm:port=1",
+		"tcti=swtpm:host=localhost,port=1",
+		"tcti=mssim:port=1,host=127.0.0.1.,host=127.0.0.1",
 	};
 	struct scratch *s = *state;
 	struct token *token;
@@ -240,6 +244,8 @@ static void bad_names(void **state)
 	assert_int_equal(try_open("tcti=device:/dev/null", s->dir, &token), -ENODEV);
 	assert_int_equal(try_open("tcti=swtpm:host=127.0.0.1,port=1", s->dir, &token),
 			 -ENODEV);
+	assert_int_equal(try_open("tcti=mssim:port=1,host=::1", s->dir, &token), -ENODEV);
+	assert_int_equal(try_open("tcti=swtpm:path=/dev/null", s->dir, &token), -ENODEV);
 	token_close(NULL);
 }
 
