@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hsm/api/secmem.h"
@@ -172,6 +173,7 @@ int main(int argc, char *argv[])
 	if (rc < 0)
 		return say_error(EXIT_INVALID, "Cannot protect this process: %s.",
 				 strerror(-rc));
+	umask(077);
 	/* who ignores it, as one can inherit, is not told how its children ended */
 	signal(SIGCHLD, SIG_DFL);
 	if (strcmp(name, "mount.hsmfs") == 0)

@@ -17,6 +17,16 @@ code=0
 ignoring hsmd --self-test >report || code=$?
 [ $code -eq 0 ] || [ $code -eq 2 ] || die "the self-test ended with $code: $(cat report)"
 
+# What it makes is for its user, and for him it is, whatever would be taken from it.
+mkdir masked
+(
+	umask 0777
+	export HSMFS_RUNTIME_DIR=$T/masked/run HSMFS_STATE_DIR=$T/masked/state
+	hsmsetup luksFormat -q --key-file "$KEY" --recovery-file masked/key "${CHEAP[@]}" "$MNT"
+	hsmsetup luksAddKey --key-file masked/key --new-keyfile "$KEY" "${CHEAP[@]}" "$MNT"
+)
+same "modes" "$(stat -c %a masked/run masked/key "$MNT/.hsmfs" "$MNT/.hsmfs/header" | tr '\n' ' ')" "700 600 700 600 "
+
 # A relative directory would be another one to each process.
 kill_all hsmd
 for variable in HSMFS_RUNTIME_DIR HSMFS_STATE_DIR; do
