@@ -32,6 +32,7 @@ int busy_refuse(const char *directory)
 	return say_error(
 		EXIT_BUSY,
 		"The volume %s is mounted already, by another machine or where it "
-		"cannot be seen from here; close that mount first.",
+		"cannot be seen from here: close that mount first; or another hsmsetup "
+		"is at work on it: wait for that.",
 		directory);
 }

@@ -46,6 +46,20 @@ expect_sentence "empty passphrase"
 expect_exit 2 hsmsetup luksKillSlot --key-file second "$ENC" 1
 diff -r "$ENC/.hsmfs" kept
 
+# Nor is anything while another one is at work, which waits for its passphrase here.
+mkfifo passphrase
+hsmsetup luksAddKey "${CHEAP[@]}" "$ENC" <passphrase &
+other=$!
+exec {held}>passphrase
+until ! flock -n "$ENC/.hsmfs/lock" true; do
+	sleep 0.05
+done
+expect_exit 5 hsmsetup luksAddKey --key-file "$KEY" "$ENC"
+expect_sentence "another hsmsetup is at work"
+exec {held}>&-
+! wait $other || die "took nothing for a passphrase"
+diff -r "$ENC/.hsmfs" kept
+
 # A recovery key stays one, in any slot.
 mkdir other
 hsmsetup luksFormat -q --key-file "$KEY" --recovery-file recovery "${CHEAP[@]}" other
