@@ -432,6 +432,7 @@ static int on_status(struct connection *c, struct reply *reply)
 	struct wire_status_reply out;
 
 	session_status(c->session, &out);
+	out.handle_lifetime_ms = c->hsm->handle_lifetime_ms;
 	memcpy(reply->body, &out, sizeof(out));
 	reply->len = sizeof(out);
 	return 0;

@@ -340,10 +340,8 @@ void session_status(struct session *session, struct wire_status_reply *out)
 	memset(out, 0, sizeof(*out));
 	pthread_rwlock_rdlock(&session->lock);
 	memcpy(out->uuid, session->uuid, KEYSLOT_UUID_BYTES);
-	for (const struct service *s = session->queues; s; s = s->next) {
+	for (const struct service *s = session->queues; s; s = s->next)
 		out->queues++;
-		out->handle_lifetime_ms = s->handles.lifetime_ms;
-	}
 	out->generation = session->generation;
 	out->pages_sealed = session->pages_sealed;
 	out->pages_opened = session->pages_opened;

@@ -76,6 +76,7 @@ int session_ticket(struct session *session, const struct wire_ticket *want,
 int session_redeem(const uint8_t ticket[WIRE_TICKET_BYTES], struct session **out,
 		   uint32_t *rights);
 
+/* All but the lifetime of handles, which is not a session's. */
 void session_status(struct session *session, struct wire_status_reply *out);
 
 #endif

@@ -4,6 +4,8 @@
 . "$WORK/tests/lib/common.sh"
 
 new_volume
+# (of handles that there will be: nothing was done so far)
+same "handle lifetime" "$(hsmsetup status --json "$MNT" | jq .handle_lifetime_ms)" 30000
 touch "$MNT/touched"
 hsmsetup status --json "$MNT" >one
 jq -e 'type == "object"' one >/dev/null
