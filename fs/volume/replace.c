@@ -133,13 +133,15 @@ static int exchange(int dirfd, const char *name)
 /*
  * On a store that is too full even for changing names (btrfs), or for a spare file that
  * is missing: mounting must be possible, or nothing could be deleted. The blocks are
- * there; a crash half-way costs this file.
+ * there; a crash half-way costs this file. @full is what a store says to a new file.
  */
-static int rewrite(int dirfd, const char *name, const char *text, size_t len)
+static int rewrite(int dirfd, const char *name, const char *text, size_t len, int full)
 {
 	int fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-	return fd < 0 ? -errno : write_file(fd, text, len);
+	if (fd < 0)
+		return errno == ENOENT ? full : -errno;
+	return write_file(fd, text, len);
 }
 
 int replace_file(int dirfd, const char *name, const char *text, size_t len)
@@ -150,7 +152,7 @@ int replace_file(int dirfd, const char *name, const char *text, size_t len)
 	if (!ret)
 		ret = exchange(dirfd, name);
 	if (ret == -ENOSPC || ret == -EDQUOT)
-		return rewrite(dirfd, name, text, len);
+		return rewrite(dirfd, name, text, len, ret);
 	if (!ret)
 		recycle(dirfd);
 	return ret;

@@ -18,6 +18,7 @@ use_store() {
 trap 'umount -l "$ENC"' EXIT
 use_store mkfs.ext4 -q -F -b 4096 -I 256 -O ^has_journal -m 0
 hsmsetup luksFormat -q --no-recovery --key-file "$KEY" "${CHEAP[@]}" "$ENC"
+mkdir "$ENC/within"
 open_volume
 
 printf 'acknowledged line\n' >"$MNT/log"
@@ -35,6 +36,11 @@ same "the line" "$(head -n 1 "$MNT/log" | tr -d '\0')" 'acknowledged line'
 
 # It can be closed, opened and emptied although it is full.
 close_volume
+# No other volume fits, and that is what is said.
+expect_exit 1 hsmsetup luksFormat -q --no-recovery --key-file "$KEY" "${CHEAP[@]}" "$ENC/within"
+expect_sentence 'No space left'
+same "what is left of it" "$(ls -A "$ENC/within")" ""
+rmdir "$ENC/within"
 open_volume
 same "the line" "$(head -c 18 "$MNT/log")" 'acknowledged line'
 cat "$MNT/log" >/dev/null
