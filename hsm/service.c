@@ -30,7 +30,8 @@ enum {
 	RESTING_MS = 10000,   /* nothing depends on waking then */
 	EARLY_WAKE_BYTES = 65536,
 	JOIN_TRY_US = 200,
-	DEEP_BATCH = 4, /* its client has much to do before it submits again */
+	DEEP_BATCH = 4,		  /* its client has much to do before it submits again */
+	SPARE_BYTES = 128 * 1024, /* of locked memory, for what queues need in passing */
 };
 
 static uint32_t right_needed(uint8_t op)
@@ -216,8 +217,12 @@ static void *service_thread(void *arg)
 	struct service *service = arg;
 	struct ring_shared *shared = service->shared;
 	bool resting = false;
+	uint8_t any;
 
 	prctl(PR_SET_NAME, "hsmd-queue");
+	/* a thread's generator takes its memory with the first byte */
+	if (random_bytes(&any, sizeof(any)))
+		shutdown(service->notify_fd, SHUT_RDWR);
 	while (!atomic_load_explicit(&service->stop, memory_order_relaxed)) {
 		uint32_t tail;
 
@@ -375,8 +380,8 @@ static void delist(struct service *service)
 	pthread_rwlock_unlock(&session->lock);
 }
 
-int service_start(struct session *session, const struct service_config *config, int memfd,
-		  uint64_t arena_len, struct service **out, struct wire_handle *first)
+static int start(struct session *session, const struct service_config *config, int memfd,
+		 uint64_t arena_len, struct service **out, struct wire_handle *first)
 {
 	struct service *service = calloc(1, sizeof(*service));
 	int ret;
@@ -400,6 +405,19 @@ int service_start(struct session *session, const struct service_config *config, 
 	return 0;
 out:
 	service_free(service);
+	return ret;
+}
+
+/* With what this one takes for good, enough has to be left, or others would fail. */
+int service_start(struct session *session, const struct service_config *config, int memfd,
+		  uint64_t arena_len, struct service **out, struct wire_handle *first)
+{
+	void *spare = secmem_alloc(SPARE_BYTES);
+	int ret = -ENOMEM;
+
+	if (spare)
+		ret = start(session, config, memfd, arena_len, out, first);
+	secmem_free(spare);
 	return ret;
 }
 

@@ -65,35 +65,11 @@ static void idle_queues_hold_no_memory(void **state)
 
 enum {
 	MAX_QUEUES = 31,
-	SPARED_QUEUES = 4, /* others' memory, for what all need in passing */
-	KEPT_KEYS = 64,
+	NR_FILES = 200,
 	LOCKED_BYTES = 2 * 1024 * 1024,
 };
 
 static struct queue queues[MAX_QUEUES];
-
-/* Attaches so many queues, or as many as there is memory for: how many. */
-static int attach_some(struct hsm_client *user, int nr)
-{
-	int i, ret = 0;
-
-	for (i = 0; i < nr && !ret; i++) {
-		assert_int_equal(queue_init(&queues[i], ARENA_BYTES), 0);
-		ret = queue_attach(&queues[i], user);
-	}
-	assert_true(!ret || ret == -ENOMEM);
-	if (ret)
-		queue_fini(&queues[--i]);
-	return i;
-}
-
-static void drop(const struct hsmd *hsmd, struct hsm_client *user, int nr)
-{
-	hsm_disconnect(user);
-	while (nr)
-		queue_fini(&queues[--nr]);
-	hsmd_settle(hsmd, 2);
-}
 
 /* Each file that a queue works on needs a key; names need memory for a moment. */
 static void use_keys(struct queue *queue, uint8_t file)
@@ -120,7 +96,7 @@ static void queues_get_their_memory_at_once(void **state)
 	const char *const words[] = {"--engine", "openssl", NULL};
 	struct hsm_client *owner, *user;
 	struct hsmd hsmd = {0};
-	int nr;
+	int nr = 0, ret = 0;
 
 	(void)state;
 	hsmd_folders(&hsmd);
@@ -129,15 +105,22 @@ static void queues_get_their_memory_at_once(void **state)
 	hsmd_start(&hsmd, words);
 	owner = own_session();
 	user = use_session(owner);
-	nr = attach_some(user, MAX_QUEUES);
-	drop(&hsmd, user, nr);
-	user = use_session(owner);
-	nr = attach_some(user, nr - SPARED_QUEUES);
+	while (nr < MAX_QUEUES && !ret) {
+		assert_int_equal(queue_init(&queues[nr], ARENA_BYTES), 0);
+		ret = queue_attach(&queues[nr], user);
+		if (ret)
+			queue_fini(&queues[nr]);
+		else
+			nr++;
+	}
+	assert_true(!ret || ret == -ENOMEM);
 	assert_true(nr > 0);
-	for (int file = 0; file < KEPT_KEYS; file++)
+	for (int file = 0; file < NR_FILES; file++)
 		for (int i = 0; i < nr; i++)
 			use_keys(&queues[i], (uint8_t)file);
-	drop(&hsmd, user, nr);
+	hsm_disconnect(user);
+	while (nr)
+		queue_fini(&queues[--nr]);
 	hsm_disconnect(owner);
 	hsmd_stop(&hsmd);
 	hsmd_remove(&hsmd);
