@@ -120,9 +120,9 @@ static void read_ticket(uint8_t ticket[WIRE_TICKET_BYTES])
 }
 
 /*
- * Until the kernel has asked for the attributes of the root, nobody may do anything in it;
- * and it takes no answer if it is told at that moment that what it has is not true any
- * more, as suspending does.
+ * Until the kernel has asked for the attributes of the root, nobody may do anything in
+ * it; and it takes no answer if it is told at that moment that what it has is not true
+ * any more, as suspending does.
  */
 static void have_root_known(const char *mountpoint)
 {
