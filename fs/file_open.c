@@ -278,7 +278,7 @@ bool file_may_give(struct worker *w, struct inode *inode, uint32_t max)
 	uint64_t size = file_size(file);
 	bool may = false;
 
-	if (w->fs->shared || !size || size > max ||
+	if (!w->fs->gives || w->fs->shared || !size || size > max ||
 	    __atomic_load_n(&inode->marks, __ATOMIC_SEQ_CST) & INODE_GIVEN)
 		return false;
 	if (pthread_mutex_trylock(&inode->lock))

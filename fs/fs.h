@@ -26,6 +26,7 @@ struct fs {
 	bool read_only;
 	bool shared; /* -o sharedstorage: others change the volume meanwhile */
 	bool acl;    /* -o acl */
+	bool gives;  /* the kernel may be given content that it did not ask for */
 	enum fs_cache cache;
 	int poll_us;	  /* -o poll: 0 is off */
 	unsigned workers; /* -o workers: so many receive at once */

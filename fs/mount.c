@@ -30,7 +30,13 @@
 #include "fs/volume/header.h"
 #include "fs/volume/mountctl.h"
 
-enum { MAX_WRITE = 1024 * 1024, MAX_BACKGROUND = 64 };
+enum {
+	MAX_WRITE = 1024 * 1024,
+	MAX_BACKGROUND = 64,
+	/* FUSE 7.41 is Linux 6.12. Before, some kernels leave what they had in memory
+	 * behind the end of content that they are given (CVE-2024-44947). */
+	GIVE_SINCE_MINOR = 41,
+};
 
 struct mount {
 	struct mount_config config;
@@ -206,8 +212,9 @@ static void do_init(void *userdata, struct fuse_conn_info *conn)
 	static const unsigned acls = FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 	static const unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 					 FUSE_CAP_SPLICE_MOVE | FUSE_CAP_AUTO_INVAL_DATA;
-	const struct fs *fs = userdata;
+	struct fs *fs = userdata;
 
+	fs->gives = conn->proto_minor >= GIVE_SINCE_MINOR;
 	conn->want |= conn->capable & wanted;
 	conn->want &= ~unwanted;
 	if (fs->acl)

@@ -81,6 +81,15 @@ in_memory() {
 	PYTHON
 }
 
+# given PAGES: as many, or none where the kernel is too old to be given any
+given() {
+	if [ "$(printf '%s\n' 6.12 "$(uname -r)" | sort -V | head -n 1)" = 6.12 ]; then
+		echo "$1"
+	else
+		echo 0
+	fi
+}
+
 new_volume
 for size in 1 4064 65536 65537; do
 	random_bytes $size $size >"$MNT/$size"
@@ -88,9 +97,9 @@ done
 for options in rw workers=4 cache=writethrough; do
 	close_volume
 	open_volume -o "$options"
-	same "$options: pages of one byte" "$(in_memory "$MNT/1")" 1
-	same "$options: pages of 4064 bytes" "$(in_memory "$MNT/4064")" 1
-	same "$options: pages of 64 KiB" "$(in_memory "$MNT/65536")" 16
+	same "$options: pages of one byte" "$(in_memory "$MNT/1")" "$(given 1)"
+	same "$options: pages of 4064 bytes" "$(in_memory "$MNT/4064")" "$(given 1)"
+	same "$options: pages of 64 KiB" "$(in_memory "$MNT/65536")" "$(given 16)"
 	same "$options: pages of more" "$(in_memory "$MNT/65537")" 0
 	for size in 1 4064 65536 65537; do
 		cmp "$MNT/$size" <(random_bytes $size $size)

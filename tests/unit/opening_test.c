@@ -56,6 +56,9 @@ static void readers_are_not_waited_for(void **state)
 	content_step(&content, &write, nr_steps);
 	assert_int_equal(store_step(&write), 0);
 	FILE_OF_STORE->nr_open = 1;
+	store.fs.gives = false; /* an old kernel */
+	assert_false(file_may_give(&store.w, &store.inode, MAX_PLAIN));
+	store.fs.gives = true;
 	assert_true(file_may_give(&store.w, &store.inode, MAX_PLAIN));
 	assert_int_equal(pthread_create(&thread, NULL, open_again, NULL), 0);
 	assert_false(is_open_within(100));
