@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,24 +28,45 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* Kept, since a path could lead through our own mount later: it may become the root. */
+static int open_proc(void)
+{
+	int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct statfs fs;
+
+	if (fd >= 0 && (fstatfs(fd, &fs) || fs.f_type != PROC_SUPER_MAGIC)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 void near_init(struct near *near, uint64_t look_ns)
 {
 	cpu_set_t cores;
 
 	memset(near, 0, sizeof(*near));
 	near->spin.max_ns = look_ns < RING_SPIN_NS ? (uint32_t)look_ns : RING_SPIN_NS;
-	near->enabled = look_ns && !sched_getaffinity(0, sizeof(cores), &cores) &&
-			CPU_COUNT(&cores) == NR_CORES;
+	near->proc = -1;
+	if (look_ns && !sched_getaffinity(0, sizeof(cores), &cores) &&
+	    CPU_COUNT(&cores) == NR_CORES)
+		near->proc = open_proc();
 }
 
-void near_fini(struct near *near)
+static void end_thread(struct near *near)
 {
-	if (!near->started)
-		return;
 	__atomic_store_n(&near->ended, true, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&near->beat, 1, __ATOMIC_RELEASE);
 	ring_wake(&near->beat);
 	pthread_join(near->thread, NULL);
+}
+
+void near_fini(struct near *near)
+{
+	if (near->started)
+		end_thread(near);
+	if (near->proc >= 0)
+		close(near->proc);
 }
 
 /* Yields to whoever wants the core, and sleeps if anybody does. */
@@ -61,15 +84,18 @@ static void *look_busy(void *arg)
 	return NULL;
 }
 
-/* The core that thread @tid runs on, or ran on last; -1: unknown. */
-static int core_of(uint32_t tid)
+/*
+ * The core that thread @tid runs on, or ran on last; -1: unknown. Of the thread alone:
+ * what is said of a process is summed up over all of its threads.
+ */
+static int core_of(const struct near *near, uint32_t tid)
 {
-	char path[32], text[1024], *at;
+	char path[40], text[1024], *at;
 	ssize_t len;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%u/stat", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "%u/task/%u/stat", tid, tid);
+	fd = openat(near->proc, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
 	len = read(fd, text, sizeof(text) - 1);
@@ -121,7 +147,7 @@ void near_request(struct near *near, struct near_worker *w, uint32_t tid,
 	bool uses_hsm = nr_submitted != w->nr_submitted;
 	uint64_t now;
 
-	if (!near->enabled || !tid)
+	if (near->proc < 0 || !tid)
 		return;
 	now = now_ns();
 	w->in_row = now - w->last_ns < near->spin.max_ns ? w->in_row + 1 : 0;
@@ -134,7 +160,7 @@ void near_request(struct near *near, struct near_worker *w, uint32_t tid,
 	if (now - w->looked_ns < LOOK_EVERY_NS)
 		return;
 	w->looked_ns = now;
-	w->together = go_to(core_of(tid));
+	w->together = go_to(core_of(near, tid));
 	if (w->together && !uses_hsm)
 		rouse(near);
 }

@@ -19,7 +19,7 @@
 
 /* Of a mount. */
 struct near {
-	bool enabled;
+	int proc;     /* /proc; -1: nothing of this is done */
 	bool started; /* the thread was, by the first worker that wanted it */
 	bool ended;
 	pthread_t thread;

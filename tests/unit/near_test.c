@@ -107,7 +107,7 @@ static void goes_to_its_client(void **state)
 		skip();
 	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
 	near_init(&near, LONG_NS);
-	assert_true(near.enabled);
+	assert_true(near.proc >= 0);
 	for (int n = 0; n < 2; n++) {
 		struct near_worker w = {0};
 		bool is_there = false;
@@ -174,15 +174,15 @@ static void is_for_two_cores_that_may_be_polled_on(void **state)
 
 	(void)state;
 	near_init(&near, 0);
-	assert_false(near.enabled);
+	assert_int_equal(near.proc, -1);
 	near_fini(&near);
 	use_cores(set_of(core_number(0), core_number(0)));
 	near_init(&near, LONG_NS);
-	assert_false(near.enabled);
+	assert_int_equal(near.proc, -1);
 	near_fini(&near);
 	use_cores(all);
 	near_init(&near, LONG_NS);
-	assert_int_equal(near.enabled, CPU_COUNT(&all) == 2);
+	assert_int_equal(near.proc >= 0, CPU_COUNT(&all) == 2);
 	near_fini(&near);
 }
 
