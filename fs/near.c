@@ -147,7 +147,7 @@ void near_request(struct near *near, struct near_worker *w, uint32_t tid,
 	bool uses_hsm = nr_submitted != w->nr_submitted;
 	uint64_t now;
 
-	if (near->proc < 0 || !tid)
+	if (near->proc < 0)
 		return;
 	now = now_ns();
 	w->in_row = now - w->last_ns < near->spin.max_ns ? w->in_row + 1 : 0;
@@ -157,7 +157,7 @@ void near_request(struct near *near, struct near_worker *w, uint32_t tid,
 		return;
 	if (!uses_hsm && w->together)
 		__atomic_add_fetch(&near->beat, 1, __ATOMIC_RELEASE);
-	if (now - w->looked_ns < LOOK_EVERY_NS)
+	if (!tid || now - w->looked_ns < LOOK_EVERY_NS)
 		return;
 	w->looked_ns = now;
 	w->together = go_to(core_of(near, tid));

@@ -44,8 +44,10 @@ void near_init(struct near *near, uint64_t look_ns);
 void near_fini(struct near *near);
 
 /*
- * The calling worker serves a request of thread @tid (0: not known), having submitted
- * @nr_submitted operations to the HSM until now.
+ * The calling worker serves a request, having submitted @nr_submitted operations to the
+ * HSM until now. Thread @tid waits until it is answered, whatever happens; 0: who waits,
+ * or whether anybody does, is not known. To look at one that may end meanwhile is to be
+ * made to clean up behind it, which can wait for requests that we were to serve.
  */
 void near_request(struct near *near, struct near_worker *w, uint32_t tid,
 		  uint32_t nr_submitted);

@@ -168,6 +168,26 @@ static void stays_when_nobody_is_there(void **state)
 	near_fini(&near);
 }
 
+/* Such requests follow each other as well, but it is not they that say where to go. */
+static void looks_only_at_one_that_waits(void **state)
+{
+	struct near_worker w = {0};
+	struct near near;
+
+	(void)state;
+	if (CPU_COUNT(&all) < 2)
+		skip();
+	near_init(&near, LONG_NS);
+	for (int i = 0; i < TRIES && w.in_row < 100; i++)
+		near_request(&near, &w, 0, 0);
+	assert_true(w.in_row >= 100);
+	assert_false(w.looked_ns);
+	for (int i = 0; i < TRIES && !w.looked_ns; i++)
+		near_request(&near, &w, (uint32_t)syscall(SYS_gettid), 0);
+	assert_true(w.together);
+	near_fini(&near);
+}
+
 static void is_for_two_cores_that_may_be_polled_on(void **state)
 {
 	struct near near;
@@ -193,6 +213,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(looks_busy_only_where_the_hsm_is_not,
 						begin, end),
 		cmocka_unit_test_setup_teardown(stays_when_nobody_is_there, begin, end),
+		cmocka_unit_test_setup_teardown(looks_only_at_one_that_waits, begin, end),
 		cmocka_unit_test_setup_teardown(is_for_two_cores_that_may_be_polled_on,
 						begin, end),
 	};
