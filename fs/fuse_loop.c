@@ -271,14 +271,10 @@ static void translate(struct worker *w, struct fuse_in_header *header)
 	header->len -= (uint32_t)(sizeof(*setxattr) - known);
 }
 
-/*
- * Who waits for the request, whatever happens; 0: perhaps nobody. Reads and writes can be
- * asynchronous, or the kernel's that reads ahead.
- */
-static uint32_t waiting_tid(const struct fuse_in_header *header)
+/* Reads and writes can be asynchronous, or the kernel's that reads ahead. */
+static bool is_waited_for(const struct fuse_in_header *header)
 {
-	return header->opcode == FUSE_READ || header->opcode == FUSE_WRITE ? 0
-									   : header->pid;
+	return header->opcode != FUSE_READ && header->opcode != FUSE_WRITE;
 }
 
 /* A handler makes the slot its own by setting w->slot to NULL. */
@@ -290,7 +286,7 @@ static void dispatch(struct worker *w, struct engine_slot *slot, ssize_t len)
 	w->slot = slot;
 	slot->end = (uint8_t *)header + len;
 	note_init(w->loop, header);
-	near_request(&w->loop->near, &w->near, waiting_tid(header),
+	near_request(&w->loop->near, &w->near, header->pid, is_waited_for(header),
 		     w->engine.nr_submitted);
 	translate(w, header);
 	buf.size = header->len;

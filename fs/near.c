@@ -141,7 +141,7 @@ static void rouse(struct near *near)
 		ring_wake(&near->beat);
 }
 
-void near_request(struct near *near, struct near_worker *w, uint32_t tid,
+void near_request(struct near *near, struct near_worker *w, uint32_t tid, bool waits,
 		  uint32_t nr_submitted)
 {
 	bool uses_hsm = nr_submitted != w->nr_submitted;
@@ -150,14 +150,18 @@ void near_request(struct near *near, struct near_worker *w, uint32_t tid,
 	if (near->proc < 0)
 		return;
 	now = now_ns();
-	w->in_row = now - w->last_ns < near->spin.max_ns ? w->in_row + 1 : 0;
+	w->in_row++;
+	if (now - w->last_ns >= near->spin.max_ns || (tid && tid != w->tid))
+		w->in_row = 0;
+	if (tid)
+		w->tid = tid;
 	w->last_ns = now;
 	w->nr_submitted = nr_submitted;
 	if (w->in_row < ROW)
 		return;
 	if (!uses_hsm && w->together)
 		__atomic_add_fetch(&near->beat, 1, __ATOMIC_RELEASE);
-	if (!tid || now - w->looked_ns < LOOK_EVERY_NS)
+	if (!tid || !waits || now - w->looked_ns < LOOK_EVERY_NS)
 		return;
 	w->looked_ns = now;
 	w->together = go_to(core_of(near, tid));

@@ -32,7 +32,8 @@ struct near {
 struct near_worker {
 	uint64_t last_ns;   /* when the last request came */
 	uint64_t looked_ns; /* when the client's core was last looked at */
-	uint32_t in_row;    /* requests that came closely after each other */
+	uint32_t tid;	    /* whose the last request was, of those that are known */
+	uint32_t in_row;    /* its requests that came closely after each other */
 	uint32_t nr_submitted;
 	bool together; /* it was the worker's own */
 };
@@ -44,12 +45,12 @@ void near_init(struct near *near, uint64_t look_ns);
 void near_fini(struct near *near);
 
 /*
- * The calling worker serves a request, having submitted @nr_submitted operations to the
- * HSM until now. Thread @tid waits until it is answered, whatever happens; 0: who waits,
- * or whether anybody does, is not known. To look at one that may end meanwhile is to be
- * made to clean up behind it, which can wait for requests that we were to serve.
+ * The calling worker serves a request of thread @tid (0: not known), having submitted
+ * @nr_submitted operations to the HSM until now. @waits: whatever happens, that thread
+ * waits until it is answered. To look at one that may end meanwhile is to be made to
+ * clean up behind it, which can wait for requests that we were to serve.
  */
-void near_request(struct near *near, struct near_worker *w, uint32_t tid,
+void near_request(struct near *near, struct near_worker *w, uint32_t tid, bool waits,
 		  uint32_t nr_submitted);
 
 #endif

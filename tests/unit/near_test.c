@@ -33,6 +33,11 @@ static void use_cores(cpu_set_t set)
 	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
 }
 
+static uint32_t own_tid(void)
+{
+	return (uint32_t)syscall(SYS_gettid);
+}
+
 static int core_number(int n)
 {
 	for (int core = 0; core < CPU_SETSIZE; core++)
@@ -72,7 +77,7 @@ static void *wait_on_core(void *arg)
 	/* what a program calls itself is not to be taken for what the kernel says */
 	prctl(PR_SET_NAME, "a) R 1 (b");
 	use_cores(set_of(client->core, client->core));
-	client->tid = (uint32_t)syscall(SYS_gettid);
+	client->tid = own_tid();
 	pthread_barrier_wait(&client->ready);
 	pthread_barrier_wait(&client->done);
 	return NULL;
@@ -114,7 +119,7 @@ static void goes_to_its_client(void **state)
 
 		client_begin(&client, core_number(n));
 		for (int i = 0; i < TRIES && !is_there; i++) {
-			near_request(&near, &w, client.tid, 0);
+			near_request(&near, &w, client.tid, true, 0);
 			is_there = w.together && sched_getcpu() == client.core;
 		}
 		assert_true(is_there);
@@ -136,12 +141,12 @@ static void looks_busy_only_where_the_hsm_is_not(void **state)
 		skip();
 	near_init(&near, LONG_NS);
 	for (int i = 0; i < TRIES && !w.looked_ns; i++)
-		near_request(&near, &w, (uint32_t)syscall(SYS_gettid), ++nr);
+		near_request(&near, &w, own_tid(), true, ++nr);
 	assert_true(w.looked_ns);
 	assert_true(w.together);
 	assert_false(near.started);
 	for (int i = 0; i < TRIES && !near.started; i++)
-		near_request(&near, &w, (uint32_t)syscall(SYS_gettid), nr);
+		near_request(&near, &w, own_tid(), true, nr);
 	assert_true(near.started);
 	near_fini(&near);
 }
@@ -160,7 +165,7 @@ static void stays_when_nobody_is_there(void **state)
 		struct near_worker w = {0};
 
 		for (int i = 0; i < TRIES / 20 && !w.looked_ns; i++)
-			near_request(&near, &w, nobody[n], 0);
+			near_request(&near, &w, nobody[n], true, 0);
 		assert_int_equal(!w.looked_ns, !nobody[n]);
 		assert_false(w.together);
 	}
@@ -168,7 +173,7 @@ static void stays_when_nobody_is_there(void **state)
 	near_fini(&near);
 }
 
-/* Such requests follow each other as well, but it is not they that say where to go. */
+/* Other requests follow each other as well, but it is not they that say where to go. */
 static void looks_only_at_one_that_waits(void **state)
 {
 	struct near_worker w = {0};
@@ -179,12 +184,27 @@ static void looks_only_at_one_that_waits(void **state)
 		skip();
 	near_init(&near, LONG_NS);
 	for (int i = 0; i < TRIES && w.in_row < 100; i++)
-		near_request(&near, &w, 0, 0);
+		near_request(&near, &w, own_tid(), false, 0);
 	assert_true(w.in_row >= 100);
 	assert_false(w.looked_ns);
 	for (int i = 0; i < TRIES && !w.looked_ns; i++)
-		near_request(&near, &w, (uint32_t)syscall(SYS_gettid), 0);
+		near_request(&near, &w, own_tid(), true, 0);
 	assert_true(w.together);
+	near_fini(&near);
+}
+
+static void looks_only_at_one_that_is_alone(void **state)
+{
+	struct near_worker w = {0};
+	struct near near;
+
+	(void)state;
+	if (CPU_COUNT(&all) < 2)
+		skip();
+	near_init(&near, LONG_NS);
+	for (int i = 0; i < TRIES / 20; i++)
+		near_request(&near, &w, i % 2 ? own_tid() : 1, true, 0);
+	assert_false(w.looked_ns);
 	near_fini(&near);
 }
 
@@ -214,6 +234,8 @@ int main(void)
 						begin, end),
 		cmocka_unit_test_setup_teardown(stays_when_nobody_is_there, begin, end),
 		cmocka_unit_test_setup_teardown(looks_only_at_one_that_waits, begin, end),
+		cmocka_unit_test_setup_teardown(looks_only_at_one_that_is_alone, begin,
+						end),
 		cmocka_unit_test_setup_teardown(is_for_two_cores_that_may_be_polled_on,
 						begin, end),
 	};
