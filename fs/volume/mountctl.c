@@ -228,6 +228,7 @@ int mountctl_call_all(const struct json_t *request, int timeout_ms,
 	struct dirent *entry;
 	int rc = mounts_dir(path, sizeof(path));
 	DIR *dir = rc < 0 ? NULL : opendir(path);
+	int silent = 0;
 
 	if (!dir)
 		return rc < 0 ? rc : errno == ENOENT ? 0 : -errno;
@@ -235,13 +236,17 @@ int mountctl_call_all(const struct json_t *request, int timeout_ms,
 		struct sockaddr_un address;
 		json_t *reply = NULL;
 
-		if (name_address(path, entry->d_name, &address) &&
-		    call(&address, request, timeout_ms, &reply) == 0)
+		if (!name_address(path, entry->d_name, &address))
+			continue;
+		rc = call(&address, request, timeout_ms, &reply);
+		if (rc == 0)
 			visit(reply, arg);
+		else if (rc == -ETIMEDOUT)
+			silent = rc;
 		json_decref(reply);
 	}
 	closedir(dir);
-	return 0;
+	return silent;
 }
 
 int mountctl_server(const char *mountpoint, int timeout_ms, pid_t *pid)

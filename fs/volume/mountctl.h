@@ -39,7 +39,8 @@ int mountctl_call(const char *mountpoint, const struct json_t *request, int time
 
 /*
  * The same request to every hsmfs of the runtime directory, wherever it was mounted.
- * @visit is shown the replies of those that answer. 0 or -errno.
+ * @visit is shown the replies of those that answer. 0; -ETIMEDOUT: one of them does not;
+ * another -errno.
  */
 int mountctl_call_all(const struct json_t *request, int timeout_ms,
 		      void (*visit)(const struct json_t *reply, void *arg), void *arg);
