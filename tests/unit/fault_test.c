@@ -433,7 +433,7 @@ static int open_and_close(struct inode *inode, int flags)
 /* Nor may the store's failing to empty it make it one that is right. */
 static void what_was_cut_while_it_was_closed_can_only_be_emptied(void **state)
 {
-	char dir[] = "/tmp/hsmfs-fault-XXXXXX", path[sizeof(dir) + 5];
+	char dir[] = P_tmpdir "/hsmfs-fault-XXXXXX", path[sizeof(dir) + 5];
 	static uint8_t bytes[9000];
 	struct inode *inode;
 	struct stat st;
