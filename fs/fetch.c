@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
-#include <time.h>
 
+#include "fs/deadline.h"
 #include "fs/fs.h"
 #include "fs/pages.h"
 #include "fs/worker.h"
@@ -19,14 +19,6 @@ enum {
 	 * are none, waking others was in vain, and those after it stop them again */
 	EXPECTED = 4,
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static bool cannot_peek(const struct fs *fs)
 {
@@ -85,7 +77,7 @@ static bool is_before(const uint64_t *until_ns)
 {
 	uint64_t until = __atomic_load_n(until_ns, __ATOMIC_RELAXED);
 
-	return until && now_ns() < until;
+	return until && monotonic_ns() < until;
 }
 
 static void extend(uint64_t *until_ns, uint64_t ns)
@@ -110,9 +102,9 @@ static void wait_for(struct worker *w, struct fetch *fetch)
 	struct fs *fs = w->fs;
 	bool suspect = is_before(&fs->long_until_ns);
 	long slept = suspect ? nr_sleeps() : 0;
-	uint64_t start = now_ns();
+	uint64_t start = monotonic_ns();
 	int ret = read_missing(fetch);
-	uint64_t end = now_ns(), until = end + EXPECTED * (end - start);
+	uint64_t end = monotonic_ns(), until = end + EXPECTED * (end - start);
 
 	if (cannot_peek(fs) && end - start > OVERDUE_IDLE_NS) {
 		extend(&fs->long_until_ns, until);
@@ -129,7 +121,7 @@ static void enqueue(struct fetch_queue *queue, struct fetch *fetch)
 		queue->last->next = fetch;
 	} else {
 		queue->first = fetch;
-		queue->since_ns = now_ns();
+		queue->since_ns = monotonic_ns();
 	}
 	queue->last = fetch;
 }
@@ -140,7 +132,7 @@ static struct fetch *dequeue(struct fetch_queue *queue)
 
 	queue->first = fetch->next;
 	if (queue->first)
-		queue->since_ns = now_ns();
+		queue->since_ns = monotonic_ns();
 	return fetch;
 }
 
@@ -179,7 +171,7 @@ bool fetch_overdue(const struct worker *w, bool busy)
 {
 	uint64_t limit = busy ? OVERDUE_BUSY_NS : OVERDUE_IDLE_NS;
 
-	return w->fetches.first && now_ns() - w->fetches.since_ns > limit;
+	return w->fetches.first && monotonic_ns() - w->fetches.since_ns > limit;
 }
 
 void fetch_wait(struct worker *w)

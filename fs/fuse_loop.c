@@ -10,10 +10,10 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fs/crew.h"
+#include "fs/deadline.h"
 #include "fs/fs.h"
 #include "fs/fuse_loop.h"
 #include "fs/fuse_park.h"
@@ -118,14 +118,6 @@ static void end_loop(struct worker *w)
 	link_shut(loop->fs->link);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static uint64_t lesser(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -148,10 +140,10 @@ static ssize_t read_once(struct loop *loop, void *buf)
 /* Looks for a while before giving up; learns how long that is worth it. */
 static ssize_t read_spinning(struct worker *w, void *buf)
 {
-	uint64_t until = now_ns() + w->spin_ns;
+	uint64_t until = monotonic_ns() + w->spin_ns;
 	ssize_t n = -EAGAIN;
 
-	while (n == -EAGAIN && now_ns() < until) {
+	while (n == -EAGAIN && monotonic_ns() < until) {
 		sched_yield();
 		n = read_once(w->loop, buf);
 	}
@@ -177,7 +169,7 @@ static bool sleep_until_ready(struct worker *w, struct engine_slot *slot, bool r
 	struct loop *loop = w->loop;
 	struct pollfd fds[2] = {{.fd = loop->crew.wake_fd, .events = POLLIN},
 				{.fd = loop->fuse_fd, .events = requests ? POLLIN : 0}};
-	uint64_t start = now_ns();
+	uint64_t start = monotonic_ns();
 	eventfd_t count;
 
 	engine_slot_put(&w->engine, slot);
@@ -187,7 +179,7 @@ static bool sleep_until_ready(struct worker *w, struct engine_slot *slot, bool r
 		crew_take_part(&loop->crew, w);
 	}
 	engine_slot_take(&w->engine); /* last in, first out: it is the same */
-	learn_from_sleep(w, now_ns() - start);
+	learn_from_sleep(w, monotonic_ns() - start);
 	return fds[1].revents & POLLERR;
 }
 

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "fs/deadline.h"
 
 enum {
 	NR_CORES = 2,
@@ -19,14 +20,6 @@ enum {
 	LOOK_EVERY_NS = 5000000, /* a look costs about what a request does */
 	STAT_PROCESSOR = 39,	 /* proc_pid_stat(5) */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* Kept, since a path could lead through our own mount later: it may become the root. */
 static int open_proc(void)
@@ -149,7 +142,7 @@ void near_request(struct near *near, struct near_worker *w, uint32_t tid, bool w
 
 	if (near->proc < 0)
 		return;
-	now = now_ns();
+	now = monotonic_ns();
 	w->in_row++;
 	if (now - w->last_ns >= near->spin.max_ns || (tid && tid != w->tid))
 		w->in_row = 0;
